@@ -1,0 +1,97 @@
+# `make` alone prints what there is. Works from any folder: make -C /path/to/worklore run
+#
+# Variables, given on the command line (make run PORT=9000); the environment's HOST and PORT are not read, because
+# other tools set those for themselves:
+#   HOST      address the hub listens on                    [127.0.0.1]
+#   PORT      port the hub listens on                       [8420]
+#   DATABASE  database URL, as WORKLORE_DATABASE_URL        [SQLite, in the hub's own folder]
+#   PYTHON    interpreter .venv is made with, 3.11 or newer [python3]
+#   ARGS      more arguments for run, demo, bench or pytest
+#   NAME      what `make migration` calls the new revision
+#   WORKERS   processes pytest uses                         [2]
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# `make -f /elsewhere/Makefile` has another working folder than the project; `make -C` has not.
+HERE := $(shell dirname -- "$(strip $(MAKEFILE_LIST))")
+IN_PROJECT := cd "$(HERE)" &&
+BIN := .venv/bin
+
+PYTHON ?= python3
+WORKERS ?= 2
+export PYTHON
+
+given = $(if $(filter command line,$(origin $(1))),$($(1)))
+SERVE_FLAGS := $(if $(call given,HOST),--host '$(HOST)') $(if $(call given,PORT),--port '$(PORT)')
+ifneq ($(call given,DATABASE),)
+# Through the environment, never as an argument: a URL may hold a password, and arguments can be read by everybody.
+export WORKLORE_DATABASE_URL := $(DATABASE)
+endif
+
+# Where `make test` looks for the two server databases. What does not answer is left out and named in the last lines;
+# WORKLORE_REQUIRE_DATABASES=sqlite,mariadb,postgresql makes a missing one a failure.
+WORKLORE_TEST_POSTGRES_URL ?= postgresql://postgres@127.0.0.1:5432/postgres
+WORKLORE_TEST_MARIADB_URL ?= mariadb://root@127.0.0.1:3306/
+export WORKLORE_TEST_POSTGRES_URL WORKLORE_TEST_MARIADB_URL
+
+OPENAPI := docs/reference/openapi.json
+
+.PHONY: help setup run demo test test-quick check format bench openapi migration constraints clean setup-dev
+
+help: ## Show this list
+	@echo 'Worklore. The targets:'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' "$(HERE)/Makefile" | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+	@echo 'The variables:'
+	@sed -n '/^#   [A-Z]* /s/^#   /  /p' "$(HERE)/Makefile"
+
+setup: ## Make .venv and install the hub into it; afterwards .venv/bin/worklore works
+	@$(IN_PROJECT) scripts/setup hub
+
+setup-dev:
+	@$(IN_PROJECT) scripts/setup dev
+
+run: setup ## Start the hub: prints its address, the setup code and the next step (HOST, PORT, DATABASE)
+	@$(IN_PROJECT) exec $(BIN)/worklore serve $(SERVE_FLAGS) $(ARGS)
+
+demo: setup ## Two pretended machines, one hub: what the second agent is told about the first one's work
+	@$(IN_PROJECT) exec $(BIN)/worklore demo $(ARGS)
+
+test: setup-dev ## Run all tests on every database found: SQLite, and MariaDB and PostgreSQL on loopback (ARGS)
+	@$(IN_PROJECT) exec $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+test-quick: setup-dev ## Run the tests on SQLite only, without the slow ones
+	@$(IN_PROJECT) WORKLORE_TEST_POSTGRES_URL= WORKLORE_TEST_MARIADB_URL= exec $(BIN)/python -m pytest -n $(WORKERS) -m 'not slow' $(ARGS)
+
+check: setup-dev ## Lint, formatting, layers of imports, both type checkers, and whether the committed OpenAPI is true
+	@$(IN_PROJECT) set -x; \
+	$(BIN)/ruff check .; \
+	$(BIN)/ruff format --check .; \
+	$(BIN)/lint-imports; \
+	$(BIN)/mypy; \
+	$(BIN)/basedpyright
+	@$(IN_PROJECT) fresh=$$(mktemp) && trap 'rm -f "$$fresh"' EXIT && $(BIN)/python -m worklore openapi >"$$fresh"; \
+	diff -u $(OPENAPI) "$$fresh" \
+	  || { echo 'make check: $(OPENAPI) differs from the code (above). If the change is meant: make openapi, and commit it'; exit 1; }
+
+format: setup-dev ## Let ruff format the code and mend what it can
+	@$(IN_PROJECT) $(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+bench: setup-dev ## Measure hook cost and REST speed; writes JSON and a table
+	@$(IN_PROJECT) exec $(BIN)/python -m benchmarks $(ARGS)
+
+openapi: setup-dev ## Write docs/reference/openapi.json from the code
+	@$(IN_PROJECT) $(BIN)/python -m worklore openapi >$(OPENAPI).new && mv $(OPENAPI).new $(OPENAPI)
+
+migration: setup-dev ## Write a new migration from what the tables lack: make migration NAME='add site'
+	@test -n "$(NAME)" || { echo "make migration: give it a name, such as NAME='add site'"; exit 2; }
+	@$(IN_PROJECT) exec $(BIN)/worklore db revision '$(NAME)'
+
+constraints: ## Write constraints.txt anew: the newest versions that pyproject.toml allows
+	@$(IN_PROJECT) scripts/lock
+
+clean: ## Remove what the other targets made (.venv, caches, dist); your data stays
+	@$(IN_PROJECT) rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@$(IN_PROJECT) find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
