@@ -1,0 +1,271 @@
+"""What a hook does at each event of the agent's session, in hardly more modules than an interpreter starts with.
+
+Nothing here may import json, re, os or anything else that costs milliseconds (`ssl` apart, and that only for an https
+hub): the time is spent at every prompt of every session. A test holds the list of modules.
+
+A hook never disturbs the agent: whatever happens it exits 0, prints either the hub's whole answer or nothing, and
+leaves one line in ``hook.log`` with time, event and a code. Neither prompt, answer nor token is ever written down.
+"""
+
+import sys
+import time
+
+TYPE_CHECKING = False  # as in typing, whose import would cost more than the hook
+if TYPE_CHECKING:
+    # To the checkers it is os, of which posix and nt are the built-in parts (importing os takes 1.5 ms).
+    import os
+
+    system = os
+    VARIABLES: dict[bytes, bytes]
+elif sys.platform == "win32":
+    import nt as system
+
+    VARIABLES = {key.encode(): value.encode("utf-8", "replace") for key, value in system.environ.items()}
+else:
+    import posix as system
+
+    VARIABLES = system.environ
+
+SEPARATOR = "\\" if sys.platform == "win32" else "/"
+
+ASKING = ("SessionStart", "UserPromptSubmit")
+NOTING = ("Stop", "PreCompact")
+SWITCH = "WORKLORE_HOOKS"
+"""Environment variable: ``off`` silences every hook, as in the commands the flusher itself starts."""
+
+LOG_LIMIT = 262_144
+_QUOTE, _BACKSLASH = 0x22, 0x5C
+_NEEDED = ("session_id", "hook_event_name")
+_MEMBERS = ("session_id", "transcript_path", "cwd", "hook_event_name", "trigger", "stop_hook_active")
+
+
+class Silent(Exception):  # noqa: N818 - not an error to the agent: the hook ends quietly with this code in its log
+    """The hook gives up; `code` is what its log says and holds nothing of the event's content."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+# --- the event as JSON
+
+
+def members(raw: bytes) -> dict[str, bytes]:
+    """The top-level members of a JSON object as raw slices; values are skipped over, not interpreted.
+
+    Raises ValueError when `raw` is not an object or is torn. It is a scanner, not a validator: what it lets through
+    is parsed again by whoever uses the content.
+    """
+    at = _past_space(raw, 0)
+    if raw[at : at + 1] != b"{":
+        raise ValueError
+    found: dict[str, bytes] = {}
+    at = _past_space(raw, at + 1)
+    if raw[at : at + 1] == b"}":
+        return _complete(found, raw, at)
+    while True:
+        if raw[at : at + 1] != b'"':
+            raise ValueError
+        end = _string_end(raw, at)
+        name = raw[at + 1 : end - 1].decode()
+        at = _past_space(raw, end)
+        if raw[at : at + 1] != b":":
+            raise ValueError
+        at = _past_space(raw, at + 1)
+        end = _value_end(raw, at)
+        found[name] = raw[at:end]
+        at = _past_space(raw, end)
+        if raw[at : at + 1] == b"}":
+            return _complete(found, raw, at)
+        if raw[at : at + 1] != b",":
+            raise ValueError
+        at = _past_space(raw, at + 1)
+
+
+def _complete(found: dict[str, bytes], raw: bytes, brace: int) -> dict[str, bytes]:
+    if _past_space(raw, brace + 1) != len(raw):
+        raise ValueError
+    return found
+
+
+def _past_space(raw: bytes, at: int) -> int:
+    while at < len(raw) and raw[at] in b" \t\r\n":
+        at += 1
+    return at
+
+
+def _string_end(raw: bytes, at: int) -> int:
+    """The index after the string that opens at `at`. ValueError if it does not close."""
+    at += 1
+    while True:
+        quote = raw.index(b'"', at)
+        first = quote
+        while raw[first - 1] == _BACKSLASH:
+            first -= 1
+        if (quote - first) % 2 == 0:
+            return quote + 1
+        at = quote + 1
+
+
+def _value_end(raw: bytes, at: int) -> int:
+    depth, start = 0, at
+    while at < len(raw):
+        byte = raw[at]
+        if byte == _QUOTE:
+            at = _string_end(raw, at)
+        elif byte in b"{[":
+            depth, at = depth + 1, at + 1
+        elif byte in b"]}" and depth:
+            depth, at = depth - 1, at + 1
+        elif depth:
+            at += 1
+        else:  # a number or a literal runs up to what follows it
+            while at < len(raw) and raw[at] not in b",]} \t\r\n":
+                at += 1
+        if depth == 0:
+            if at == start or raw[start] not in b'"{[-0123456789tfn':
+                break
+            return at
+    raise ValueError
+
+
+def text_of(raw: bytes) -> str:
+    """A JSON string's text where that takes no parser: "" for anything else or with escapes beyond backslashes."""
+    if raw[:1] != b'"':
+        return ""
+    inner = raw[1:-1].decode("utf-8", "replace")
+    parts = inner.split("\\\\")
+    return "" if any("\\" in part for part in parts) else "\\".join(parts)
+
+
+def quoted(text: str) -> bytes:
+    """`text` as a JSON string (control characters, which no path of ours holds, are dropped)."""
+    kept = "".join(character for character in text if character >= " ")
+    return b'"' + kept.replace("\\", "\\\\").replace('"', '\\"').encode("utf-8", "replace") + b'"'
+
+
+# --- files
+
+
+def environment(name: str) -> str:
+    """An environment variable's text, "" when it is not set."""
+    return VARIABLES.get(name.encode(), b"").decode("utf-8", "surrogateescape")
+
+
+def read_text(path: str, limit: int = 1_048_576) -> str | None:
+    """A small text file's content, None when it cannot be read."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - pathlib costs more than the whole hook
+            return file.read(limit).decode("utf-8", "replace")
+    except OSError:
+        return None
+
+
+def log(home: str, event: str, code: str) -> None:
+    """One line for `worklore doctor`; the file is turned over to ``hook.log.1`` at 256 KiB."""
+    path = home + SEPARATOR + "hook.log"
+    line = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()) + " " + event + " " + code + "\n"
+    try:
+        handle = system.open(path, system.O_WRONLY | system.O_APPEND | system.O_CREAT, 0o600)
+        try:
+            system.write(handle, line.encode("ascii", "replace"))
+            full = system.fstat(handle).st_size > LOG_LIMIT
+        finally:
+            system.close(handle)
+        if full:
+            system.replace(path, path + ".1")
+    except OSError:
+        # Nowhere is left to say so, and the agent must not be disturbed.
+        return
+
+
+# --- the events
+
+
+def note_growth(home: str, agent: str, event: str, found: dict[str, bytes], folder: str) -> None:
+    """Leave a note that a transcript has grown. No content: the transcript itself is read by the flusher.
+
+    Each note is a file of its own, renamed into place whole, so that any number of hooks can write at once and a
+    killed one leaves nothing half read.
+    """
+    spool = home + SEPARATOR + "spool"
+    try:
+        system.mkdir(spool, 0o700)
+    except FileExistsError:
+        pass
+    except FileNotFoundError:
+        raise Silent("not-connected") from None
+    name = f"{spool}{SEPARATOR}{time.time_ns():020d}-{system.getpid()}"
+    fields = [b'"agent":' + quoted(agent), b'"event":' + quoted(event), b'"folder":' + quoted(folder)]
+    fields += [quoted(key) + b":" + found[key] for key in _MEMBERS if key in found]
+    handle = system.open(name + ".part", system.O_WRONLY | system.O_CREAT | system.O_EXCL, 0o600)
+    try:
+        system.write(handle, b"{" + b",".join(fields) + b"}\n")
+    finally:
+        system.close(handle)
+    system.replace(name + ".part", name + ".note")
+
+
+def waiting(home: str) -> bool:
+    """True when the spool holds a note."""
+    try:
+        return any(name.endswith(".note") for name in system.listdir(home + SEPARATOR + "spool"))
+    except FileNotFoundError:
+        return False
+
+
+def start_flusher(home: str) -> None:
+    """Start ``python <this package> HOME flush`` in a session of its own, holding none of the agent's pipes."""
+    package = __file__.rpartition(SEPARATOR)[0]
+    command = [sys.executable, "-I", "-S", package, home, "flush"]
+    if sys.platform == "win32":
+        import subprocess  # noqa: PLC0415 - Windows has no cheaper way to detach
+
+        null, flags = subprocess.DEVNULL, subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
+        subprocess.Popen(command, stdin=null, stdout=null, stderr=null, creationflags=flags)  # noqa: S603 - our own code
+    else:
+        null = [(system.POSIX_SPAWN_OPEN, handle, "/dev/null", system.O_RDWR, 0) for handle in (0, 1, 2)]
+        system.posix_spawn(sys.executable, command, VARIABLES, file_actions=null, setsid=True)
+
+
+def run(home: str, agent: str, event: str) -> None:
+    """One event from stdin to its end. Raises Silent for everything that is foreseen to go wrong."""
+    if environment(SWITCH) == "off":
+        return
+    if event not in ASKING and event not in NOTING:
+        raise Silent("unknown-event")
+    raw = sys.stdin.buffer.read()
+    try:
+        found = members(raw)
+    except ValueError:
+        raise Silent("not-json") from None
+    for name in _NEEDED if event in ASKING else (*_NEEDED, "transcript_path"):
+        if found.get(name, b"")[:1] != b'"' or found[name] == b'""':
+            raise Silent("missing-" + name)
+    if text_of(found["hook_event_name"]) != event:
+        raise Silent("wrong-event")
+    folder = environment("CLAUDE_PROJECT_DIR") or text_of(found.get("cwd", b"")) or system.getcwd()
+    if event in NOTING:
+        note_growth(home, agent, event, found, folder)
+        start_flusher(home)
+        return
+    from worklore_client.ask import prompt_memory  # noqa: PLC0415 - a note needs neither sockets nor the project
+
+    try:
+        prompt_memory(home, agent, event, raw, folder)
+    finally:
+        if event == "SessionStart" and waiting(home):
+            start_flusher(home)
+
+
+def main(arguments: list[str]) -> None:
+    """Run the hook and leave the process with 0, whatever happened."""
+    home, agent, event = (*arguments[1:4], "", "", "")[:3]
+    try:
+        run(home, agent, event)
+    except Silent as end:
+        log(home, event[:40], end.code)
+    except Exception as error:  # noqa: BLE001 - the agent must never be disturbed; the kind of error is in the log
+        log(home, event[:40], "internal-" + type(error).__name__)
+    # Leaving this way skips the interpreter's own clearing up, which the agent would wait for.
+    system._exit(0)  # noqa: SLF001 - the documented name of the function
