@@ -1,10 +1,10 @@
 # `make` alone prints what there is. Works from any folder: make -C /path/to/worklore run
 #
-# Variables, given on the command line (make run PORT=9000); the environment's HOST and PORT are not read, because
-# other tools set those for themselves:
+# Variables, given on the command line (make run PORT=9000). HOST, PORT and DATABASE are not read from the environment,
+# because other tools set such names for themselves; WORKLORE_HOST, WORKLORE_PORT and WORKLORE_DATABASE_URL are:
 #   HOST      address the hub listens on                    [127.0.0.1]
 #   PORT      port the hub listens on                       [8420]
-#   DATABASE  database URL, as WORKLORE_DATABASE_URL        [SQLite, in the hub's own folder]
+#   DATABASE  database URL, as WORKLORE_DATABASE_URL        [SQLite, in ~/.local/share/worklore]
 #   PYTHON    interpreter .venv is made with, 3.11 or newer [python3]
 #   ARGS      more arguments for run, demo, bench or pytest
 #   NAME      what `make migration` calls the new revision
