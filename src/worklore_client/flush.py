@@ -1,0 +1,241 @@
+"""The flusher: sends what the transcripts named in the spool have grown by.
+
+Started detached by the hooks, one at a time per client home; it ends when there is nothing left to send or the hub does
+not take it.
+
+The hub's cursor is the truth and moves in the transaction that stores the rows, so this side keeps none: killed at any
+moment, it asks the hub where to go on.
+"""
+
+import errno
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from worklore_client import config as configuration
+from worklore_client.events import log
+from worklore_client.identity import identity
+from worklore_client.spool import (
+    FlushState,
+    Note,
+    NoteUnreadable,
+    flusher_lock,
+    note_files,
+    read_note,
+    sweep_parts,
+)
+from worklore_client.transcript import Portion, portions, tail_digest, unchanged_before
+from worklore_client.wire import Hub, HubError, HubRefused, HubUnreachable
+
+CURSOR_MOVES = 5
+"""How often another sender may move the cursor under one transcript before it is left for the next run."""
+_CONTENT_REFUSED = frozenset({400, 413, 422})
+_UNAUTHORISED = frozenset({401, 403})
+_CONFLICT, _SERVER_ERROR = 409, 500
+
+
+class CursorMoved(Exception):  # noqa: N818 - reads as the state it is
+    """The hub's cursor is elsewhere than the portion starts."""
+
+
+@dataclass
+class Run:
+    """One holding of the lock: the hub, what was already tried and what has been sent."""
+
+    home: Path
+    config: configuration.Config
+    hub: Hub
+    state: FlushState
+    tried: set[str] = field(default_factory=set[str])
+    sent: dict[tuple[str, str, str], Note] = field(default_factory=dict[tuple[str, str, str], Note])
+
+
+def flush(home: Path, *, patient: bool = True) -> bool:
+    """Drain the spool of `home`; True when nothing is left in it.
+
+    `patient` waits out the pause that earlier failures have set (at most ``retry_s``) and lingers for the last lines
+    of a transcript, which the agent may write after its hook.
+    """
+    seen: set[str] = set()
+    while True:
+        with flusher_lock(home) as mine:
+            if not mine:
+                return False
+            alive = _drain(home, seen, patient=patient)
+        # A hook may have left a note after the last look and found the lock taken: look again now that it is free.
+        left = {path.name for path in note_files(home)}
+        if not alive or not left - seen:
+            return not left
+
+
+def _drain(home: Path, seen: set[str], *, patient: bool) -> bool:
+    """Send everything the spool names; False when the hub does not take it."""
+    sweep_parts(home)
+    try:
+        config = configuration.load(home)
+        hub = Hub(config.hub, config.token, ca_file=config.options.get("ca_file", ""))
+    except (configuration.NotConnected, HubError) as error:
+        log(str(home), "flush", "not-connected" if isinstance(error, configuration.NotConnected) else "bad-address")
+        return False
+    run = Run(home, config, hub, FlushState.load(home), seen)
+    longest = float(config.number("retry_s", 60))
+    if patient:
+        time.sleep(min(longest, max(0.0, run.state.retry_at - time.time())))
+    try:
+        _send_all(run, linger=config.number("linger_ms", 1000) / 1000 if patient else 0.0)
+    except HubError as error:
+        code = _code(error)
+        log(str(home), "flush", code)
+        run.state.failed(code, longest)
+        return False
+    finally:
+        run.state.save(home)
+    return True
+
+
+def _code(error: HubError) -> str:
+    if not isinstance(error, HubRefused):
+        return "hub-unreachable"
+    return error.code if error.status in _UNAUTHORISED else f"hub-{error.status}"
+
+
+def _send_all(run: Run, linger: float) -> None:
+    while True:
+        for notes in _grouped(run):
+            _send_group(run, notes)
+        if not run.sent or not linger:
+            return
+        # The agent writes its transcript at its own pace: what came in after the hook is taken along.
+        time.sleep(linger)
+        late, run.sent = run.sent, {}
+        for note in late.values():
+            _send_late(run, note)
+        if not any(path.name not in run.tried for path in note_files(run.home)):
+            return
+
+
+def _send_late(run: Run, note: Note) -> None:
+    try:
+        send_transcript(run, note)
+    except FileNotFoundError:
+        log(str(run.home), "flush", "transcript-gone")
+    except OSError as error:
+        log(str(run.home), "flush", f"file-{errno.errorcode.get(error.errno or 0, 'unreadable')}")
+
+
+def _grouped(run: Run) -> list[list[Note]]:
+    """The notes not yet tried, those of one transcript together, oldest first."""
+    groups: dict[tuple[str, str, str], list[Note]] = {}
+    for path in note_files(run.home):
+        if path.name in run.tried:
+            continue
+        run.tried.add(path.name)
+        try:
+            note = read_note(path)
+        except NoteUnreadable:
+            log(str(run.home), "flush", "note-unreadable")
+            path.unlink(missing_ok=True)
+        else:
+            groups.setdefault(note.key, []).append(note)
+    return list(groups.values())
+
+
+def _send_group(run: Run, notes: list[Note]) -> None:
+    """Send one transcript and drop its notes. Of those that stay, the newest says all that the older ones say."""
+    *older, newest = notes
+    for note in older:
+        note.path.unlink(missing_ok=True)
+    try:
+        send_transcript(run, newest)
+    except FileNotFoundError:
+        log(str(run.home), "flush", "transcript-gone")
+    except OSError as error:
+        log(str(run.home), "flush", f"file-{errno.errorcode.get(error.errno or 0, 'unreadable')}")
+        return
+    except CursorMoved:
+        log(str(run.home), "flush", "cursor-mismatch")
+        return
+    except HubRefused as refusal:
+        if refusal.status in _UNAUTHORISED or refusal.status >= _SERVER_ERROR:
+            raise
+        log(str(run.home), "flush", f"hub-{refusal.status}")  # this transcript alone: the others may still go
+        return
+    else:
+        run.sent[newest.key] = newest
+        run.state.succeeded()
+    newest.path.unlink(missing_ok=True)
+
+
+def send_transcript(run: Run, note: Note) -> None:
+    """Send the whole lines after the hub's cursor.
+
+    Raises OSError when the file cannot be read, HubError when the hub cannot be had or refuses, CursorMoved when it
+    keeps contradicting itself.
+    """
+    with Path(note.transcript).open("rb") as file:
+        about = identity(note.folder, run.home / "roots.json")
+        for _ in range(CURSOR_MOVES):
+            cursor = run.hub.get("capture", agent=note.agent, session=note.session, source=note.transcript)
+            offset, digest = _cursor(cursor)
+            start = offset if unchanged_before(file, offset, digest) else 0
+            try:
+                for portion in portions(file, start):
+                    _post(run, note, about, file, portion)
+            except CursorMoved:
+                continue
+            return
+    raise CursorMoved
+
+
+def _cursor(answer: dict[str, Any]) -> tuple[int, str | None]:
+    offset, digest = answer.get("offset"), answer.get("tail_digest")
+    if not isinstance(offset, int) or offset < 0 or not (digest is None or isinstance(digest, str)):
+        raise HubUnreachable("what answers is no hub (it gave no cursor)")
+    return offset, digest
+
+
+def _post(run: Run, note: Note, about: dict[str, Any], file: BinaryIO, portion: Portion) -> None:
+    """Send one portion.
+
+    Content the hub refuses is narrowed down to the one line, which is then left out and logged: a single poisoned
+    record must not keep everything after it on this machine.
+    """
+    try:
+        _post_once(run, note, about, file, portion)
+    except HubRefused as refusal:
+        if refusal.status == _CONFLICT:
+            raise CursorMoved from None
+        if refusal.status not in _CONTENT_REFUSED or not portion.records:
+            raise
+        if len(portion.lines) > 1:
+            for half in portion.halves():
+                _post(run, note, about, file, half)
+        else:
+            log(str(run.home), "flush", "record-refused")
+            only = portion.lines[0]
+            _post_once(run, note, about, file, Portion(portion.start, [type(only)(only.end, None)]))
+
+
+def _post_once(run: Run, note: Note, about: dict[str, Any], file: BinaryIO, portion: Portion) -> None:
+    records = portion.records
+    body = {
+        "agent": note.agent,
+        "session": note.session,
+        "source": note.transcript,
+        "from": portion.start,
+        "to": portion.end,
+        "tail_digest": tail_digest(file, portion.end),
+        "records": records,
+        "skipped": portion.skipped,
+        "malformed": portion.malformed,
+        "identity": about,
+        "event": note.event,
+    }
+    answer = run.hub.post("capture", body)
+    if answer.get("offset") != portion.end:
+        raise HubUnreachable("what answers is no hub (it did not confirm what it was sent)")
+    run.state.windows += int(answer.get("windows", 0))
+    run.state.duplicates += int(answer.get("duplicates", 0))
+    run.state.records += len(records)
+    run.state.malformed += portion.malformed
