@@ -22,7 +22,7 @@ BIN := .venv/bin
 
 PYTHON ?= python3
 WORKERS ?= 2
-export PYTHON
+export PYTHON NAME
 
 given = $(if $(filter command line,$(origin $(1))),$($(1)))
 SERVE_FLAGS := $(if $(call given,HOST),--host '$(HOST)') $(if $(call given,PORT),--port '$(PORT)')
@@ -86,8 +86,8 @@ openapi: setup-dev ## Write docs/reference/openapi.json from the code
 	@$(IN_PROJECT) $(BIN)/python -m worklore openapi >$(OPENAPI).new && mv $(OPENAPI).new $(OPENAPI)
 
 migration: setup-dev ## Write a new migration from what the tables lack: make migration NAME='add site'
-	@test -n "$(NAME)" || { echo "make migration: give it a name, such as NAME='add site'"; exit 2; }
-	@$(IN_PROJECT) exec $(BIN)/worklore db revision '$(NAME)'
+	@test -n "$$NAME" || { echo "make migration: give it a name, such as NAME='add site'"; exit 2; }
+	@$(IN_PROJECT) exec $(BIN)/worklore db revision "$$NAME"
 
 constraints: ## Write constraints.txt anew: the newest versions that pyproject.toml allows
 	@$(IN_PROJECT) scripts/lock
