@@ -1,0 +1,156 @@
+"""The composition root: settings, database, surfaces and background work, put together here and nowhere else."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from fastapi import FastAPI
+from sqlalchemy import func, select
+
+from worklore.identity.keys import load_key
+from worklore.identity.sign_in import first_user, is_set_up, new_code
+from worklore.identity.token import ApiToken, Authenticator
+from worklore.kernel.access import SYSTEM
+from worklore.kernel.context import Context
+from worklore.kernel.errors import UnavailableError
+from worklore.kernel.events import Subscriptions, deliver, pending, postpone
+from worklore.kernel.idempotency import forget_expired
+from worklore.kernel.jobs import Handler, Runner, ensure_repeating
+from worklore.kernel.settings import Settings
+from worklore.kernel.transaction import Database
+from worklore.ops import migrate
+from worklore.resources import CATALOG
+from worklore.surfaces import health, rest, sign_in
+from worklore.surfaces.http import Gateway, install_errors
+from worklore.surfaces.openapi import install_openapi
+
+ROOT: Final = "/api/v1"
+VERSION: Final = version("worklore")
+DESCRIPTION: Final = "The record of work and the memory that people and their AI agents share."
+
+SUBSCRIPTIONS: Final[Subscriptions] = {}
+"""Who hears of which event."""
+
+REPEATING: Final[Mapping[str, int]] = {"deliver-events": 2, "forget-idempotency-keys": 3600}
+"""Background jobs of the hub and the seconds between their runs."""
+
+
+def deliver_events(database: Database, _: Mapping[str, Any]) -> None:
+    """Deliver what waits in the outbox, one unit of work for each event."""
+    with database.read(SYSTEM) as reading:
+        waiting = pending(reading)
+    for event in waiting:
+        try:
+            database.write(lambda ctx, event=event: deliver(ctx, event, SUBSCRIPTIONS))
+        except Exception as error:  # noqa: BLE001 - one event that fails does not hold up the others
+            database.write(lambda ctx, event=event, error=error: postpone(ctx, event, error))
+
+
+def forget_keys(database: Database, _: Mapping[str, Any]) -> None:
+    """Drop idempotency keys whose time is over."""
+    database.write(forget_expired)
+
+
+HANDLERS: Final[Mapping[str, Handler]] = {"deliver-events": deliver_events, "forget-idempotency-keys": forget_keys}
+
+
+@dataclass(slots=True)
+class Hub:
+    """A hub, put together. :meth:`close` takes it apart again."""
+
+    settings: Settings
+    database: Database
+    gateway: Gateway
+    runner: Runner
+    app: FastAPI
+
+    def setup_code(self) -> str | None:
+        """A one-time code for the first machine; None when the hub is set up already."""
+        with self.database.read(SYSTEM) as ctx:
+            if is_set_up(ctx):
+                return None
+        key = self.gateway.authenticator.key
+        return self.database.write(lambda ctx: new_code(ctx, key, first_user(ctx))).code
+
+    def close(self) -> None:
+        """Finish what runs and let go of the database."""
+        self.runner.stop()
+        self.database.close()
+
+
+def build(settings: Settings) -> Hub:
+    """Put a hub together on its database, upgraded first if need be.
+
+    Raises:
+        UnavailableError: the database, its folder or the key is not usable; the text says what to do.
+    """
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise UnavailableError(
+            f"The folder {settings.data} cannot be made: {error.strerror}.", hint="Set WORKLORE_DATA to another folder."
+        ) from error
+    database = Database(settings.url)
+    try:
+        migrate.upgrade(database)
+        key = load_key(settings.data / "hub.key", create=_may_make_key(database, settings.data / "hub.key"))
+        database.write(_prepare)
+    except BaseException:
+        database.close()
+        raise
+    authenticator = Authenticator(key)
+    gateway = Gateway(database, authenticator)
+    runner = Runner(database, HANDLERS, settings.job_threads)
+    return Hub(settings, database, gateway, runner, create_app(gateway, settings, on_start=runner.start))
+
+
+def _may_make_key(database: Database, path: Path) -> bool:
+    """A new key only where no token was made with an old one."""
+    if path.exists():
+        return True
+    with database.read(SYSTEM) as ctx:
+        return not ctx.session.scalar(select(func.count()).select_from(ApiToken))
+
+
+def _prepare(ctx: Context) -> None:
+    for kind, seconds in REPEATING.items():
+        ensure_repeating(ctx, kind, seconds)
+
+
+def create_app(gateway: Gateway, settings: Settings, *, on_start: Callable[[], None] | None = None) -> FastAPI:
+    """The ASGI application."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if on_start is not None:
+            on_start()
+        yield
+
+    app = FastAPI(
+        title="Worklore",
+        version=VERSION,
+        description=DESCRIPTION,
+        docs_url="/api/docs",
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        lifespan=lifespan,
+    )
+    install_errors(app)
+    app.include_router(health.routes(gateway, VERSION))
+    access = timedelta(minutes=settings.access_minutes)
+    app.include_router(sign_in.routes(gateway, access, timedelta(days=settings.token_days)), prefix=ROOT)
+    app.include_router(rest.routes(CATALOG, gateway), prefix=ROOT)
+    install_openapi(app, CATALOG)
+    return app
+
+
+def openapi_document() -> dict[str, Any]:
+    """The OpenAPI document, made without a database."""
+    from worklore.identity.keys import HubKey  # noqa: PLC0415 - a key that signs nothing
+
+    database = Database.__new__(Database)
+    return create_app(Gateway(database, Authenticator(HubKey(bytes(32)))), Settings()).openapi()

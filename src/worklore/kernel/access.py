@@ -1,0 +1,114 @@
+"""Who acts and what they may see: principals, scopes, and visibility as SQL.
+
+A scope is ``noun:verb`` with the verbs ``read``, ``write``, ``delete`` and those of actions; ``noun:*``, ``*:verb`` and
+``*`` stand for all. Visibility is a condition that every read of a resource gets; what it excludes does not exist for the caller.
+"""
+
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, Table, false, select, true
+from sqlalchemy.orm import InstrumentedAttribute
+
+from worklore.kernel.errors import ForbiddenError
+
+
+class PrincipalKind(StrEnum):
+    """What sort of actor a principal is."""
+
+    user = "user"
+    machine = "machine"
+    agent = "agent"
+    system = "system"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """An authenticated actor.
+
+    Attributes:
+        actor: the name written into the audit log; ``on_behalf_of`` names the person behind a machine or agent.
+        scopes: what it may do.
+        clients: ids of the clients it is limited to; None for no limit. Rows without a client are invisible to a
+            limited principal.
+    """
+
+    kind: PrincipalKind
+    actor: str
+    scopes: frozenset[str]
+    user_id: uuid.UUID | None = None
+    machine_id: uuid.UUID | None = None
+    clients: frozenset[uuid.UUID] | None = None
+    on_behalf_of: str | None = None
+    _granted: dict[str, bool] = field(default_factory=dict[str, bool], compare=False, repr=False)
+
+    def may(self, scope: str) -> bool:
+        """True when the scope is granted, directly or by a wildcard."""
+        known = self._granted.get(scope)
+        if known is None:
+            noun, _, verb = scope.partition(":")
+            known = self._granted[scope] = bool({scope, f"{noun}:*", f"*:{verb}", "*"} & self.scopes)
+        return known
+
+    def require(self, scope: str) -> None:
+        """Raise ``ForbiddenError`` unless the scope is granted."""
+        if not self.may(scope):
+            raise ForbiddenError(
+                f"This needs the scope {scope}.", hint="Use a token that has it.", code="scope-missing", scope=scope
+            )
+
+
+SYSTEM = Principal(PrincipalKind.system, "system", frozenset({"*"}))
+"""The hub itself: migrations, jobs, start-up."""
+
+Visibility = Callable[[Principal], ColumnElement[bool]]
+"""The rows a principal may see, as a condition on the table."""
+
+
+def everyone(_: Principal) -> ColumnElement[bool]:
+    """Every signed-in principal sees every row: shared vocabulary."""
+    return true()
+
+
+def installation(principal: Principal) -> ColumnElement[bool]:
+    """Rows of the installation: hidden from principals limited to clients."""
+    return true() if principal.clients is None else false()
+
+
+def by_client(column: InstrumentedAttribute[Any]) -> Visibility:
+    """Rows whose client the principal may see."""
+
+    def visible(principal: Principal) -> ColumnElement[bool]:
+        return true() if principal.clients is None else column.in_(sorted(principal.clients))
+
+    return visible
+
+
+def through(column: InstrumentedAttribute[Any], parent: type[Any], parent_visible: Visibility) -> Visibility:
+    """Rows whose parent, named by a foreign key, the principal may see."""
+
+    def visible(principal: Principal) -> ColumnElement[bool]:
+        if principal.clients is None:
+            return true()
+        table: Table = parent.__table__
+        return column.in_(select(table.c.id).where(parent_visible(principal)))
+
+    return visible
+
+
+def any_of(choices: Iterable[Visibility]) -> Visibility:
+    """Rows that one of several conditions admits."""
+    conditions = tuple(choices)
+
+    def visible(principal: Principal) -> ColumnElement[bool]:
+        if principal.clients is None:
+            return true()
+        first, *rest = (condition(principal) for condition in conditions)
+        for condition in rest:
+            first |= condition
+        return first
+
+    return visible

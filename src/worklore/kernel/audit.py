@@ -1,0 +1,180 @@
+"""Change audit: one row for each record changed, in the same transaction, whoever changed it.
+
+A listener on every flush writes the rows, so no caller can forget to. A second listener refuses statements that change
+rows behind the ORM's back, unless they carry :func:`unaudited` with a reason; bulk capture records one row per batch
+with :func:`record_batch`. Fields marked sealed are recorded by name only, long values by length and digest.
+"""
+
+import hashlib
+import time
+import uuid
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import BigInteger, Executable, Index, TextClause, event, insert, inspect
+from sqlalchemy.orm import InstanceState, Mapped, Mapper, ORMExecuteState, Session, UOWTransaction, mapped_column
+
+from worklore.kernel.context import Context
+from worklore.kernel.db import Base
+from worklore.kernel.types import Line, dumps, utcnow, uuid7, wire_value
+
+MAX_VALUE: Final = 500
+SILENT: Final = frozenset({"id", "version", "created_at", "updated_at"})
+CONTEXT: Final = "context"
+
+S = TypeVar("S", bound=Executable)
+
+
+class AuditEntry(Base):
+    """Who did what to which record."""
+
+    __tablename__ = "audit_log"
+    __table_args__ = (Index(None, "record_id", "at"), Index(None, "actor", "at"), Index(None, "client_id"))
+    audited = False
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid7)
+    at: Mapped[int] = mapped_column(BigInteger, doc="Microseconds since 1970, UTC: an integer survives any driver.")
+    actor: Mapped[str] = mapped_column(Line(255))
+    on_behalf_of: Mapped[str | None] = mapped_column(Line(255))
+    action: Mapped[str] = mapped_column(Line(50))
+    table_name: Mapped[str] = mapped_column(Line(64))
+    record_id: Mapped[uuid.UUID | None]
+    client_id: Mapped[uuid.UUID | None]
+    changed: Mapped[dict[str, Any]]
+    message: Mapped[str | None]
+    request_id: Mapped[uuid.UUID | None]
+    outcome: Mapped[str] = mapped_column(Line(20), default="done")
+
+
+class Tombstone(Base):
+    """A deleted record, for callers that ask what has changed since a time."""
+
+    __tablename__ = "tombstones"
+    __table_args__ = (Index(None, "table_name", "deleted_at"),)
+    audited = False
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid7)
+    table_name: Mapped[str] = mapped_column(Line(64))
+    record_id: Mapped[uuid.UUID]
+    client_id: Mapped[uuid.UUID | None]
+    deleted_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+class UnauditedWriteError(RuntimeError):
+    """A programming error: a statement would change rows without an audit entry."""
+
+
+def unaudited(statement: S, reason: str) -> S:
+    """Let a bulk statement pass the guard. The reason is for the reader of the code."""
+    return statement.execution_options(unaudited=reason)
+
+
+class AuditedSession(Session):
+    """A session whose changes are recorded; ``info["context"]`` says who acts."""
+
+
+@event.listens_for(AuditedSession, "do_orm_execute")
+def _refuse_unaudited(state: ORMExecuteState) -> None:  # pyright: ignore[reportUnusedFunction] - called by sessions
+    changes = state.is_insert or state.is_update or state.is_delete or isinstance(state.statement, TextClause)
+    if changes and not state.execution_options.get("unaudited"):
+        raise UnauditedWriteError("Change records through the session's objects, or say unaudited(statement, reason).")
+
+
+@event.listens_for(AuditedSession, "before_flush")
+def _record_changes(session: Session, _flush: UOWTransaction, _: object) -> None:  # pyright: ignore[reportUnusedFunction] - called by sessions
+    entries: list[dict[str, Any]] = []
+    tombstones: list[dict[str, Any]] = []
+    for action, objects in (("create", session.new), ("update", session.dirty), ("delete", session.deleted)):
+        for changed in objects:
+            if not type(changed).audited or (action == "update" and not session.is_modified(changed)):
+                continue
+            state: InstanceState[Any] = inspect(changed)
+            if action == "create" and getattr(changed, "id", uuid) is None:
+                changed.id = uuid7()
+            fields = dict(_changed_fields(state, action))
+            if action == "update" and not fields:
+                continue
+            entry = _entry(session, action, state.mapper, changed) | {"changed": fields}
+            entries.append(entry)
+            if action == "delete":
+                tombstones.append(
+                    {"id": uuid7(), "deleted_at": utcnow()}
+                    | {key: entry[key] for key in ("table_name", "record_id", "client_id")}
+                )
+    connection = session.connection() if entries else None
+    if connection is not None:
+        connection.execute(insert(AuditEntry), entries)
+        if tombstones:
+            connection.execute(insert(Tombstone), [row for row in tombstones if row["record_id"]])
+
+
+def _entry(session: Session, action: str, mapper: Mapper[Any], changed: Any) -> dict[str, Any]:
+    table = mapper.local_table.description
+    record = getattr(changed, "id", None)
+    client = record if table == "clients" else getattr(changed, "client_id", None)
+    return _who(session) | {"action": action, "table_name": table, "record_id": record, "client_id": client}
+
+
+def _who(session: Session) -> dict[str, Any]:
+    context: Context = session.info[CONTEXT]
+    return {
+        "id": uuid7(),
+        "at": time.time_ns() // 1000,
+        "actor": context.principal.actor,
+        "on_behalf_of": context.principal.on_behalf_of,
+        "message": context.message,
+        "request_id": context.request_id,
+        "outcome": "done",
+    }
+
+
+def _changed_fields(state: InstanceState[Any], action: str) -> Iterator[tuple[str, Any]]:
+    for attribute in state.mapper.column_attrs:
+        name = attribute.key
+        if name in SILENT:
+            continue
+        history = state.attrs[name].history
+        if action == "update" and not history.has_changes():
+            continue
+        old = history.deleted[0] if history.deleted else None
+        new = state.dict.get(name)
+        if action == "delete":
+            old, new = new, None
+        if old is None and new is None:
+            continue
+        sealed = attribute.columns[0].info.get("sealed", False)
+        yield name, "sealed" if sealed else [_short(old), _short(new)]
+
+
+def _short(value: Any) -> Any:
+    value = wire_value(value)
+    if isinstance(value, bytes):
+        return {"length": len(value), "sha256": hashlib.sha256(value).hexdigest()}
+    if isinstance(value, dict | list | tuple):
+        text = dumps(value)
+    elif isinstance(value, str):
+        text = value
+    else:
+        return value
+    if len(text) <= MAX_VALUE:
+        return value
+    return {"length": len(text), "sha256": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def record_batch(
+    ctx: Context, table: str, ids: list[uuid.UUID], *, action: str, client_id: uuid.UUID | None = None
+) -> None:
+    """One entry for many rows written by a bulk statement: their count and the SHA-256 of their ids in order."""
+    digest = hashlib.sha256(b"".join(key.bytes for key in ids)).hexdigest()
+    facts = {"action": action, "table_name": table, "record_id": None, "client_id": client_id}
+    entry = _who(ctx.session) | facts | {"changed": {"count": len(ids), "sha256": digest}}
+    ctx.session.connection().execute(insert(AuditEntry), [entry])
+
+
+def record_event(
+    ctx: Context, action: str, table: str, record: uuid.UUID | None, facts: dict[str, Any], *, outcome: str = "done"
+) -> None:
+    """An entry for something that is no change of a row: a sign-in, a refusal, a secret used."""
+    entry = _who(ctx.session) | {"action": action, "table_name": table, "record_id": record, "client_id": None}
+    ctx.session.connection().execute(insert(AuditEntry), [entry | {"changed": facts, "outcome": outcome}])

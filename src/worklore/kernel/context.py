@@ -1,0 +1,43 @@
+"""What a unit of work holds: the session, who acts, the clock, and what leaves with the commit."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from worklore.kernel.access import Principal
+from worklore.kernel.types import utcnow, uuid7
+
+
+@dataclass(slots=True)
+class ReadContext:
+    """A reader's view: one session in one transaction that never commits."""
+
+    session: Session
+    principal: Principal
+    request_id: uuid.UUID = field(default_factory=uuid7)
+    now: Callable[[], datetime] = utcnow
+
+
+@dataclass(slots=True)
+class Context(ReadContext):
+    """A writer's unit of work. It may run several times, so nothing it does may reach outside it.
+
+    Attributes:
+        message: why the caller changes something; kept with each audit row.
+        dry_run: True when the transaction will be rolled back and the result only shown.
+        origin: the operation's name for the audit log, such as ``POST /api/v1/clients``.
+    """
+
+    message: str | None = None
+    dry_run: bool = False
+    origin: str | None = None
+    after_commit: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
+
+    @property
+    def info(self) -> dict[Any, Any]:
+        """Facts that travel with the session, where listeners find them."""
+        return self.session.info

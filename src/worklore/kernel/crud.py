@@ -1,0 +1,322 @@
+"""The only generic writer: list, get, create, patch and delete, the same for every noun and surface.
+
+What a principal may not see does not exist for it: not in a list, not by id, not as a parent it names. Deletes go
+child by child through the session, so that nothing disappears without an audit entry.
+"""
+
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+from pydantic import BaseModel
+from sqlalchemy import ColumnElement, ForeignKey, Select, UniqueConstraint, bindparam, inspect, select, type_coerce
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.orm.exc import StaleDataError
+
+from worklore.kernel.access import Principal, PrincipalKind
+from worklore.kernel.audit import Tombstone
+from worklore.kernel.context import Context, ReadContext
+from worklore.kernel.db import Base, is_check_violation
+from worklore.kernel.errors import ConflictError, InvalidError, NotFoundError, StaleError, VersionRequiredError
+from worklore.kernel.query import Ask, converters, count, cursor_of, statement, to_wire
+from worklore.kernel.resource import Catalog, Resource
+from worklore.kernel.types import Raw, iso, wire_value
+from worklore.kernel.wire import sent, wire
+
+MAX_LISTED: Final = 20
+"""Children named in a refusal."""
+
+MAX_TOMBSTONES: Final = 1000
+DELETED: Final = "deleted"
+"""Where a unit of work keeps the list of what it deletes, for a dry run to show."""
+
+
+@dataclass(slots=True)
+class Page:
+    """A part of a list in wire form."""
+
+    items: list[dict[str, Any]]
+    next: str | None
+    total: int | None
+    deleted: list[dict[str, Any]] | None
+
+    def body(self) -> dict[str, Any]:
+        """The answer's body."""
+        body: dict[str, Any] = {"items": self.items, "next": self.next}
+        if self.total is not None:
+            body["total"] = self.total
+        if self.deleted is not None:
+            body["deleted"] = self.deleted
+        return body
+
+
+def visibility(resource: Resource, principal: Principal) -> ColumnElement[bool] | None:
+    """The condition on what the principal sees; None when it sees every row."""
+    return None if principal.clients is None else resource.visible(principal)
+
+
+def list_(ctx: ReadContext, resource: Resource, ask: Ask) -> Page:
+    """One page of a list, straight from the cursor to wire form."""
+    extra = visibility(resource, ctx.principal)
+    made, values = statement(resource, ask, extra)
+    connection = ctx.session.connection()
+    rows: Sequence[Any] = connection.execute(made, values).fetchall()
+    more = len(rows) > ask.limit
+    rows = rows[: ask.limit]
+    shown = tuple(made.selected_columns.keys())
+    items = to_wire(rows, shown, converters(resource, shown, connection.dialect))
+    last = [items[-1][name] for name, _ in ask.sort] if more else []
+    if len(shown) > len(ask.fields):
+        items = [{name: item[name] for name in ask.fields} for item in items]
+    return Page(
+        items,
+        cursor_of(ask.sort, last) if more else None,
+        connection.execute(count(resource, ask, extra)).scalar_one() if ask.total else None,
+        _deleted(ctx, resource, ask) if ask.since else None,
+    )
+
+
+def _deleted(ctx: ReadContext, resource: Resource, ask: Ask) -> list[dict[str, Any]]:
+    gone = (
+        select(Tombstone.record_id, Tombstone.deleted_at)
+        .where(Tombstone.table_name == resource.table.description, Tombstone.deleted_at >= ask.since)
+        .order_by(Tombstone.deleted_at)
+        .limit(MAX_TOMBSTONES)
+    )
+    if ctx.principal.clients is not None:
+        gone = gone.where(Tombstone.client_id.in_(sorted(ctx.principal.clients)))
+    return [{"id": str(row.record_id), "deleted_at": iso(row.deleted_at)} for row in ctx.session.execute(gone)]
+
+
+def get(ctx: ReadContext, resource: Resource, key: uuid.UUID, fields: tuple[str, ...]) -> dict[str, Any]:
+    """One record in wire form, always with its version when it has one.
+
+    Raises:
+        NotFoundError: there is none, or the principal may not see it.
+    """
+    shown = fields if not resource.mutable or "version" in fields else (*fields, "version")
+    made = _by_id(resource, shown)
+    if ctx.principal.clients is not None:
+        made = made.where(resource.visible(ctx.principal))
+    connection = ctx.session.connection()
+    row = connection.execute(made, {"key": key}).first()
+    if row is None:
+        raise missing(resource, key)
+    return to_wire([row], shown, converters(resource, shown, connection.dialect))[0]
+
+
+@lru_cache(maxsize=512)
+def _by_id(resource: Resource, names: tuple[str, ...]) -> Select[Any]:
+    columns = wire(resource).fields
+    table = resource.table
+    return select(*(type_coerce(columns[name], Raw()).label(name) for name in names)).where(
+        table.c.id == bindparam("key", type_=table.c.id.type)
+    )
+
+
+def load(ctx: ReadContext, resource: Resource, key: uuid.UUID) -> Any:
+    """One record as an object of its class.
+
+    Raises:
+        NotFoundError: there is none, or the principal may not see it.
+    """
+    table = resource.table
+    made = select(resource.model).where(table.c.id == key)
+    if ctx.principal.clients is not None:
+        made = made.where(resource.visible(ctx.principal))
+    found = ctx.session.execute(made).scalar_one_or_none()
+    if found is None:
+        raise missing(resource, key)
+    return found
+
+
+def missing(resource: Resource, key: object) -> NotFoundError:
+    """The error for a record that is not there, or may not be known to be."""
+    return NotFoundError(f"There is no {resource.name} with the id {key}.", hint=f"List {resource.plural} to find it.")
+
+
+def shown(resource: Resource, record: Any, fields: Iterable[str] | None = None) -> dict[str, Any]:
+    """The wire form of an object."""
+    schemas = wire(resource)
+    return {name: wire_value(getattr(record, schemas.attributes[name])) for name in fields or schemas.fields}
+
+
+class Writer:
+    """Creates, changes and deletes records of any noun, within the caller's unit of work."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def create(self, ctx: Context, resource: Resource, bodies: Sequence[BaseModel]) -> list[Any]:
+        """New records, all or none.
+
+        Raises:
+            InvalidError: a rule refused one, or it names a parent that does not exist for this principal.
+            ConflictError: one like it exists already.
+        """
+        made: list[Any] = []
+        for body in bodies:
+            values = sent(resource, body)
+            self._check_parents(ctx, resource, values)
+            record = resource.model(**values)
+            ctx.session.add(record)
+            made.append(record)
+            self._store(ctx, resource, record, {})
+        if ctx.principal.clients is not None:
+            for record in made:
+                load(ctx, resource, record.id)
+        return made
+
+    def patch(self, ctx: Context, resource: Resource, record: Any, body: BaseModel, version: int | None) -> Any:
+        """Change the fields sent. ``version`` is the one the caller read; None when it did not say.
+
+        Raises:
+            StaleError: the record has moved on; it carries the record as it is now.
+            VersionRequiredError: an agent or machine must say which version it read.
+        """
+        self.require_version(ctx, resource, record, version)
+        values = sent(resource, body)
+        self._check_parents(ctx, resource, values)
+        former = {name: getattr(record, name) for name, value in values.items() if getattr(record, name) != value}
+        for name in former:
+            setattr(record, name, values[name])
+        self._store(ctx, resource, record, former)
+        if ctx.principal.clients is not None:
+            load(ctx, resource, record.id)
+        return record
+
+    def delete(self, ctx: Context, resource: Resource, record: Any, version: int | None, *, cascade: bool) -> None:
+        """Delete a record; its children too when ``cascade``, each with its own audit entry.
+
+        Raises:
+            ConflictError: it has children; ``children`` lists them.
+        """
+        self.require_version(ctx, resource, record, version)
+        self._delete(ctx, record, cascade=cascade)
+
+    def require_version(self, ctx: Context, resource: Resource, record: Any, version: int | None) -> None:
+        """Compare what the caller read with what is there."""
+        if not resource.mutable:
+            return
+        if version is None:
+            if ctx.principal.kind is PrincipalKind.user:
+                return
+            raise VersionRequiredError(
+                "Agents and machines say which version they read.",
+                hint="Send the record's ETag as If-Match, or `version` in a bulk body.",
+            )
+        if record.version != version:
+            raise self._stale(resource, record)
+
+    @staticmethod
+    def _stale(resource: Resource, record: Any) -> StaleError:
+        return StaleError(
+            f"The {resource.name} is at version {record.version} now.",
+            hint="Look at `current`, decide again, and send its version.",
+            current=shown(resource, record),
+        )
+
+    def _store(self, ctx: Context, resource: Resource, record: Any, former: Mapping[str, Any]) -> None:
+        try:
+            if resource.check is not None:
+                with ctx.session.no_autoflush:
+                    resource.check(ctx, record, former)
+            ctx.session.flush()
+        except StaleDataError as error:
+            key = record.id
+            ctx.session.expunge_all()
+            raise self._stale(resource, load(ctx, resource, key)) from error
+        except DBAPIError as error:
+            raise refused(resource, error) or error from error
+
+    def _check_parents(self, ctx: Context, resource: Resource, values: Mapping[str, Any]) -> None:
+        if ctx.principal.clients is None:
+            return
+        for name, value in values.items():
+            for key in inspect(resource.model).column_attrs[name].columns[0].foreign_keys if value is not None else ():
+                parent = self._catalog.by_table.get(key.column.table.description)
+                if parent is None:
+                    continue
+                try:
+                    load(ctx, parent, value)
+                except NotFoundError as error:
+                    raise InvalidError(f"{name} names no {parent.name} that you can see.", field=name) from error
+
+    def _delete(self, ctx: Context, record: Any, *, cascade: bool) -> None:
+        blocking: list[dict[str, Any]] = []
+        for key, child in children(type(record)):
+            found = ctx.session.execute(select(child).where(key.parent == record.id)).scalars().all()
+            rule = (key.ondelete or "RESTRICT").upper()
+            if not found:
+                continue
+            if rule == "SET NULL":
+                for dependent in found:
+                    setattr(dependent, key.parent.key, None)
+            elif cascade and rule == "CASCADE":
+                for dependent in found:
+                    self._delete(ctx, dependent, cascade=True)
+            else:
+                blocking.append(self._listed(child, rule, found))
+        if blocking:
+            raise ConflictError(
+                f"The {self._noun(type(record))} still has records that depend on it.",
+                hint="Retire it instead, or delete them first; cascade=true deletes those that may go with it, "
+                "and a dry run shows which.",
+                code="has-children",
+                children=blocking,
+            )
+        ctx.session.delete(record)
+        ctx.session.flush()
+        gone: list[dict[str, str]] = ctx.info.setdefault(DELETED, [])
+        gone.append({"noun": self._noun(type(record)), "id": str(getattr(record, "id", ""))})
+
+    def _noun(self, model: type[Base]) -> str:
+        table = model.__table__.description
+        return self._catalog.by_table[table].name if table in self._catalog.by_table else table
+
+    def _listed(self, child: type[Base], rule: str, found: Sequence[Any]) -> dict[str, Any]:
+        ids = [str(record.id) for record in found[:MAX_LISTED] if hasattr(record, "id")]
+        return {
+            "noun": self._noun(child),
+            "count": len(found),
+            "ids": ids,
+            "cascades": rule == "CASCADE",
+        }
+
+
+def children(model: type[Base]) -> Iterator[tuple[ForeignKey, type[Base]]]:
+    """The foreign keys that point at a class's table, with the classes they are in, in a stable order."""
+    table = model.__table__
+    for mapper in sorted(Base.registry.mappers, key=lambda mapper: mapper.local_table.description):
+        for column in mapper.local_table.columns:
+            for key in column.foreign_keys:
+                if key.column.table is table:
+                    yield key, mapper.class_
+
+
+def refused(resource: Resource, error: DBAPIError) -> InvalidError | ConflictError | None:
+    """What a refused write means for the caller; None when it is no fault of the request."""
+    text = str(error.orig).lower()
+    if isinstance(error, IntegrityError) and ("unique" in text or "duplicate" in text):
+        fields = next((names for name, names in _unique(resource) if name in text), None) or next(
+            (names for _, names in _unique(resource) if all(f".{field}" in text for field in names)), ()
+        )
+        same = f" (same {', '.join(fields)})" if fields else ""
+        return ConflictError(f"A {resource.name} like this exists already{same}.", code="duplicate", fields=fields)
+    if isinstance(error, IntegrityError) and "foreign key" in text:
+        return InvalidError(f"The {resource.name} refers to a record that does not exist.", code="reference-missing")
+    if is_check_violation(error):
+        return InvalidError(f"The {resource.name} breaks a rule of its table.", code="check-failed")
+    return None
+
+
+def _unique(resource: Resource) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Name and fields of each unique constraint and index of the table."""
+    for constraint in resource.table.constraints:
+        if isinstance(constraint, UniqueConstraint):
+            yield str(constraint.name), tuple(column.key for column in constraint.columns)
+    for index in resource.table.indexes:
+        if index.unique:
+            yield str(index.name), tuple(column.key for column in index.columns)

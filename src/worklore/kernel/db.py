@@ -1,0 +1,198 @@
+"""The mapped base classes, and engines for three dialects set up alike.
+
+SQLite is opened in WAL mode with ``synchronous=FULL`` and foreign keys on; a hub holds a lock file beside the database
+so that a second hub on the same file is refused. Server databases get time-outs on connect and read, since a node
+that accepts a connection and never answers would hold a thread for good.
+"""
+
+import sqlite3
+import uuid
+from datetime import datetime
+from typing import Any, ClassVar, Final
+
+import orjson
+from sqlalchemy import Engine, Integer, MetaData, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.pool import QueuePool
+
+from worklore.kernel.errors import UnavailableError
+from worklore.kernel.types import ANNOTATIONS, dumps, utcnow, uuid7
+
+POOL_SIZE: Final = 20
+MAX_OVERFLOW: Final = 10
+CONNECT_SECONDS: Final = 10
+READ_SECONDS: Final = 60
+BUSY_MILLISECONDS: Final = 5_000
+
+NAMING: Final = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    """Every mapped class. ``audited`` is False for tables that are the record themselves or derived from one."""
+
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = ANNOTATIONS
+    audited: ClassVar[bool] = True
+
+
+class Record(Base):
+    """A row with an id made before insert and a version that every update checks and moves on."""
+
+    __abstract__ = True
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid7, sort_order=-20)
+    version: Mapped[int] = mapped_column(Integer, default=1, server_default="1", sort_order=80)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        # SQLAlchemy reads the mapper arguments of each class by itself: UPDATE ... WHERE id = ? AND version = ?
+        if "__mapper_args__" not in cls.__dict__ and not cls.__dict__.get("__abstract__", False):
+            cls.__mapper_args__ = {"version_id_col": cls.version}
+        super().__init_subclass__(**kwargs)
+
+
+class Created:
+    """Adds ``created_at``."""
+
+    created_at: Mapped[datetime] = mapped_column(default=utcnow, sort_order=90)
+
+
+class Stamped(Created):
+    """Adds ``created_at`` and ``updated_at``."""
+
+    updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow, sort_order=91)
+
+
+# --- engines --------------------------------------------------------------------------------------------------------
+
+DRIVERS: Final = {
+    "postgresql": "postgresql+psycopg",
+    "postgres": "postgresql+psycopg",
+    "mariadb": "mariadb+pymysql",
+    "mysql": "mariadb+pymysql",
+    "sqlite": "sqlite",
+}
+
+
+def database_url(text: str) -> URL:
+    """The URL with the driver we test: ``mariadb://`` and ``postgresql://`` need no driver named.
+
+    Raises:
+        UnavailableError: the URL cannot be read, or names a database that is not supported.
+    """
+    try:
+        url = make_url(text)
+    except Exception as error:
+        raise UnavailableError(
+            "The database URL cannot be read.",
+            hint="Set WORKLORE_DATABASE_URL to sqlite:///path, mariadb://user@host/name or postgresql://user@host/name.",
+        ) from error
+    family = url.get_backend_name()
+    if family not in DRIVERS:
+        raise UnavailableError(f"{family} is not a supported database.", hint="Use SQLite, MariaDB or PostgreSQL.")
+    return url.set(drivername=DRIVERS[family])
+
+
+def server_engine(url: URL) -> Engine:
+    """An engine for MariaDB or PostgreSQL: pre-ping, READ COMMITTED, time-outs on connect and read."""
+    if url.get_backend_name() == "postgresql":
+        arguments: dict[str, Any] = {
+            "connect_timeout": CONNECT_SECONDS,
+            "options": f"-c timezone=UTC -c statement_timeout={READ_SECONDS}s -c lock_timeout={READ_SECONDS // 4}s",
+            "keepalives_idle": 30,
+            "tcp_user_timeout": READ_SECONDS * 1000,
+        }
+    else:
+        arguments = {
+            "connect_timeout": CONNECT_SECONDS,
+            "read_timeout": READ_SECONDS,
+            "write_timeout": READ_SECONDS,
+            "charset": "utf8mb4",
+            "init_command": "SET SESSION time_zone = '+00:00', innodb_lock_wait_timeout = 15, "
+            "sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,NO_ZERO_DATE,NO_ZERO_IN_DATE'",
+        }
+    return create_engine(
+        url,
+        pool_size=POOL_SIZE,
+        max_overflow=MAX_OVERFLOW,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        isolation_level="READ COMMITTED",
+        connect_args=arguments,
+        hide_parameters=True,
+        json_serializer=dumps,
+        json_deserializer=orjson.loads,
+    )
+
+
+def sqlite_engine(path: str, *, writing: bool) -> Engine:
+    """An engine on a SQLite file: one connection that writes, or several that only read."""
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
+        connection.create_function("lower", 1, _lower, deterministic=True)
+        pragmas = ["foreign_keys=ON", f"busy_timeout={BUSY_MILLISECONDS}", "temp_store=MEMORY", "cache_size=-16000"]
+        if writing:
+            pragmas += ["journal_mode=WAL", "synchronous=FULL"]
+        else:
+            pragmas += ["query_only=ON", "wal_autocheckpoint=0"]
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+        return connection
+
+    engine = create_engine(
+        "sqlite://",
+        creator=connect,
+        poolclass=QueuePool,
+        pool_size=1 if writing else POOL_SIZE,
+        max_overflow=0 if writing else MAX_OVERFLOW,
+        hide_parameters=True,
+        json_serializer=dumps,
+        json_deserializer=orjson.loads,
+    )
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Any) -> None:  # pyright: ignore[reportUnusedFunction] - the engine calls it
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+    return engine
+
+
+def _lower(value: object) -> object:
+    # SQLite folds ASCII only; search must find "Größe" by "grösse" as the server databases do.
+    return value.lower() if isinstance(value, str) else value
+
+
+def is_transient(error: BaseException) -> bool:
+    """True when the same unit of work may succeed if it runs again from its start."""
+    if not isinstance(error, DBAPIError):
+        return False
+    cause = error.orig
+    if getattr(cause, "sqlstate", None) in {"40001", "40P01"}:
+        return True
+    if isinstance(cause, sqlite3.OperationalError):
+        return getattr(cause, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+    return bool(cause and cause.args and cause.args[0] in {1213, 1205, 1020})
+
+
+def is_lock_timeout(error: BaseException) -> bool:
+    """True when another transaction held a lock for longer than we wait."""
+    cause = getattr(error, "orig", None)
+    return getattr(cause, "sqlstate", None) == "55P03" or bool(cause and cause.args and cause.args[0] == 1205)
+
+
+def is_check_violation(error: DBAPIError) -> bool:
+    """True for a refused CHECK constraint; MariaDB raises it as an operational error, 4025."""
+    cause = error.orig
+    return (
+        getattr(cause, "sqlstate", None) == "23514"
+        or bool(cause and cause.args and cause.args[0] == 4025)
+        or "CHECK constraint failed" in str(cause)
+    )

@@ -1,0 +1,79 @@
+"""Exactly once: a key from the caller, kept in the transaction of the effect.
+
+The row holds a digest of the request and a pointer to the result, never the result's content: a repeat reads the
+record as it is now, with the rights the caller has now.
+"""
+
+import uuid
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Index, delete, insert, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Mapped, mapped_column
+
+from worklore.kernel.audit import unaudited
+from worklore.kernel.context import Context
+from worklore.kernel.db import Base
+from worklore.kernel.errors import InvalidError, RepeatUnitError
+from worklore.kernel.types import Line
+
+KEPT_FOR: Final = timedelta(days=7)
+MAX_KEY: Final = 200
+
+
+class IdempotencyKey(Base):
+    """A write that was done under a caller's key."""
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = (Index(None, "expires_at"),)
+    audited = False
+
+    principal: Mapped[str] = mapped_column(Line(255), primary_key=True)
+    key: Mapped[str] = mapped_column(Line(MAX_KEY), primary_key=True)
+    digest: Mapped[str] = mapped_column(Line(64))
+    state: Mapped[str] = mapped_column(Line(20), default="done")
+    pointer: Mapped[dict[str, Any] | None]
+    request_id: Mapped[uuid.UUID]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+
+
+def former(ctx: Context, key: str, digest: str) -> dict[str, Any] | None:
+    """The pointer to the result when this request was done before; None when it is new.
+
+    Raises:
+        InvalidError: the key was used for another request.
+    """
+    row = ctx.session.execute(
+        select(IdempotencyKey.digest, IdempotencyKey.pointer).where(
+            IdempotencyKey.principal == ctx.principal.actor, IdempotencyKey.key == key
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    if row.digest != digest:
+        raise InvalidError(
+            "This Idempotency-Key was used for another request.",
+            hint="Use a new key for a new request, and the same body when you repeat one.",
+            code="idempotency-key-reused",
+        )
+    return row.pointer or {}
+
+
+def remember(ctx: Context, key: str, digest: str, pointer: dict[str, Any]) -> None:
+    """Keep the key with its effect; both commit together."""
+    now = ctx.now()
+    row = {"principal": ctx.principal.actor, "key": key, "digest": digest, "state": "done", "pointer": pointer}
+    row |= {"request_id": ctx.request_id, "created_at": now, "expires_at": now + KEPT_FOR}
+    try:
+        ctx.session.connection().execute(insert(IdempotencyKey), [row])
+    except IntegrityError as error:
+        raise RepeatUnitError from error  # another node did the same request meanwhile; the next run finds its result
+
+
+def forget_expired(ctx: Context) -> int:
+    """Drop keys whose time is over; how many."""
+    expired = delete(IdempotencyKey).where(IdempotencyKey.expires_at < ctx.now())
+    result: Any = ctx.session.execute(unaudited(expired, "the keys record no state of the product"))
+    return result.rowcount

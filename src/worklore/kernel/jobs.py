@@ -1,0 +1,191 @@
+"""Background work in the hub's own threads: leased, retried, on all three databases.
+
+A job is a row. A worker claims it by one conditional UPDATE whose row count decides, so that two hub nodes never both
+hold it; a worker that dies loses its lease and the job returns. A handler gets a unit of work of its own and may run
+more than once.
+"""
+
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import Index, insert, or_, select, update
+from sqlalchemy.orm import Mapped, mapped_column
+
+from worklore.kernel.audit import unaudited
+from worklore.kernel.context import Context
+from worklore.kernel.db import Created, Record
+from worklore.kernel.transaction import Database, Operation
+from worklore.kernel.types import Line, column, utcnow, uuid7
+
+LEASE: Final = timedelta(minutes=5)
+MAX_ATTEMPTS: Final = 10
+POLL_SECONDS: Final = 5.0
+
+log = structlog.get_logger()
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    pending = "pending"
+    running = "running"
+    done = "done"
+    failed = "failed"
+    cancelled = "cancelled"
+
+
+class Job(Created, Record):
+    """A piece of background work, waiting, running or ended."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (Index(None, "state", "run_after"), Index(None, "kind"))
+    audited = False
+
+    kind: Mapped[str] = mapped_column(Line(100))
+    key: Mapped[str | None] = mapped_column(Line(200), unique=True, doc="At most one job of a key exists.")
+    payload: Mapped[dict[str, Any]] = column(default={})
+    state: Mapped[JobState] = column(default=JobState.pending)
+    run_after: Mapped[datetime] = mapped_column(default=utcnow)
+    repeat_seconds: Mapped[int | None] = mapped_column(doc="Run again this long after the end; None for once.")
+    attempt: Mapped[int] = column(default=0)
+    lease_owner: Mapped[str | None] = mapped_column(Line(200))
+    lease_expires_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    error: Mapped[str | None]
+
+
+Handler = Callable[[Database, Mapping[str, Any]], None]
+"""The work of one kind of job. It opens its own units of work and may run more than once."""
+
+
+def enqueue(ctx: Context, kind: str, payload: Mapping[str, Any], *, run_after: datetime | None = None) -> uuid.UUID:
+    """Ask for work after this transaction has committed; the id of its row."""
+    job = Job(id=uuid7(), kind=kind, payload=dict(payload), run_after=run_after or ctx.now())
+    ctx.session.add(job)
+    return job.id
+
+
+def ensure_repeating(ctx: Context, kind: str, seconds: int) -> None:
+    """Have exactly one repeating job of a kind."""
+    job = ctx.session.execute(select(Job).where(Job.key == kind)).scalar_one_or_none()
+    if job is None:
+        row = {"id": uuid7(), "kind": kind, "key": kind, "payload": {}, "repeat_seconds": seconds}
+        row |= {"created_at": ctx.now(), "run_after": ctx.now(), "state": JobState.pending, "attempt": 0, "version": 1}
+        ctx.session.connection().execute(insert(Job), [row])
+    elif job.repeat_seconds != seconds or job.state in {JobState.failed, JobState.done}:
+        job.repeat_seconds, job.state = seconds, JobState.pending
+
+
+def claim(ctx: Context, owner: str, kinds: frozenset[str]) -> Job | None:
+    """Take the job that has waited longest, if there is one and nobody else is quicker."""
+    now = ctx.now()
+    free = or_(
+        (Job.state == JobState.pending) & (Job.run_after <= now),
+        (Job.state == JobState.running) & (Job.lease_expires_at < now),
+    )
+    candidates = select(Job.id, Job.version).where(free, Job.kind.in_(sorted(kinds))).order_by(Job.run_after).limit(8)
+    for key, version in ctx.session.execute(candidates):
+        taken = (
+            update(Job)
+            .where(Job.id == key, Job.version == version)
+            .values(
+                state=JobState.running,
+                lease_owner=owner,
+                lease_expires_at=now + LEASE,
+                started_at=now,
+                attempt=Job.attempt + 1,
+                version=version + 1,
+            )
+            .execution_options(synchronize_session=False)
+        )
+        result: Any = ctx.session.execute(unaudited(taken, "a lease is no change of the record of work"))
+        if result.rowcount == 1:
+            return ctx.session.get_one(Job, key)
+    return None
+
+
+def settle(ctx: Context, job: Job, error: Exception | None) -> None:
+    """Write down how an attempt ended. A worker whose lease was taken over changes nothing."""
+    now = ctx.now()
+    values: dict[str, Any] = {"lease_owner": None, "lease_expires_at": None, "ended_at": now, "error": None}
+    if error is not None:
+        given_up = job.attempt >= MAX_ATTEMPTS and job.repeat_seconds is None
+        values |= {
+            "state": JobState.failed if given_up else JobState.pending,
+            "error": f"{type(error).__name__}: {error}",
+        }
+        values |= {"run_after": now + timedelta(seconds=min(3600, 2 ** min(job.attempt, 12)))}
+    elif job.repeat_seconds is not None:
+        again = now + timedelta(seconds=job.repeat_seconds)
+        values |= {"state": JobState.pending, "run_after": again, "attempt": 0}
+    else:
+        values |= {"state": JobState.done}
+    ended = (
+        update(Job)
+        .where(Job.id == job.id, Job.version == job.version)
+        .values(version=job.version + 1, **values)
+        .execution_options(synchronize_session=False)
+    )
+    ctx.session.execute(unaudited(ended, "the end of a lease is no change of the record of work"))
+
+
+class Runner:
+    """Threads that carry out jobs until stopped. :meth:`wake` makes them look at once."""
+
+    def __init__(self, database: Database, handlers: Mapping[str, Handler], threads: int) -> None:
+        self._database = database
+        self._handlers = handlers
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._owner = f"{socket.gethostname()}:{os.getpid()}"
+        self._threads = [threading.Thread(target=self._loop, name=f"job-{n}", daemon=True) for n in range(threads)]
+
+    def start(self) -> None:
+        """Begin to work."""
+        for thread in self._threads:
+            thread.start()
+
+    def wake(self) -> None:
+        """There may be work now."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Finish the jobs in hand and end."""
+        self._stopping.set()
+        self._wake.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _loop(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                busy = self.run_one()
+            except Exception as error:  # noqa: BLE001 - a worker outlives a database that is away
+                log.warning("background work is waiting for the database", error=type(error).__name__)
+                busy = False
+            if not busy:
+                self._wake.wait(POLL_SECONDS)
+                self._wake.clear()
+
+    def run_one(self) -> bool:
+        """Claim and carry out one job; False when there was none."""
+        kinds = frozenset(self._handlers)
+        job = self._database.write(lambda ctx: claim(ctx, self._owner, kinds), Operation(origin="jobs"))
+        if job is None:
+            return False
+        failure: Exception | None = None
+        try:
+            self._handlers[job.kind](self._database, job.payload)
+        except Exception as error:
+            log.exception("background job failed", kind=job.kind, attempt=job.attempt)
+            failure = error
+        self._database.write(lambda ctx: settle(ctx, job, failure), Operation(origin="jobs"))
+        return True

@@ -1,0 +1,287 @@
+"""The unit of work: who opens a transaction, who commits it, and when it runs again.
+
+Only :meth:`Database.write` commits. A unit of work is a function of a Context; it runs again from its start after a
+serialisation failure, a deadlock or a busy file, so it must have no effect outside its Context. When the connection is
+lost at COMMIT the outcome is unknown (usually it *did* commit) and nothing is repeated blindly: the caller is told so,
+and an ``Idempotency-Key`` lets it ask again safely.
+
+SQLite has one writing connection, owned by one thread. Units that wait are grouped into one transaction, each in a
+savepoint of its own, so that one ``fsync`` serves them all.
+"""
+
+import random
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Final, TypeVar
+
+import structlog
+from sqlalchemy import Connection, Engine
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm.exc import StaleDataError
+
+from worklore.kernel.access import SYSTEM, Principal
+from worklore.kernel.audit import CONTEXT, AuditedSession
+from worklore.kernel.context import Context, ReadContext
+from worklore.kernel.db import database_url, is_transient, server_engine, sqlite_engine
+from worklore.kernel.errors import RepeatUnitError, UnavailableError
+from worklore.kernel.filelock import FileLock
+from worklore.kernel.types import uuid7
+
+MAX_ATTEMPTS: Final = 8
+GROUP: Final = 64
+"""Units of work that share one commit on SQLite, at most."""
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """Who asks for a unit of work, and how it is to be recorded."""
+
+    principal: Principal = SYSTEM
+    request_id: uuid.UUID | None = None
+    message: str | None = None
+    dry_run: bool = False
+    origin: str | None = None
+
+    def context(self, session: AuditedSession) -> Context:
+        """The Context of one attempt."""
+        ctx = Context(
+            session,
+            self.principal,
+            self.request_id or uuid7(),
+            message=self.message,
+            dry_run=self.dry_run,
+            origin=self.origin,
+        )
+        session.info[CONTEXT] = ctx
+        return ctx
+
+
+Work = Callable[[Context], T]
+
+
+class Database:
+    """One database, entered by :meth:`read` and :meth:`write` only.
+
+    Raises:
+        UnavailableError: the URL is not usable, the folder is missing, or another hub has the file open.
+    """
+
+    def __init__(self, url: str | URL) -> None:
+        self.url = database_url(url) if isinstance(url, str) else url
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._lock: FileLock | None = None
+        self._writer: _Writer | None = None
+        if self.is_sqlite:
+            path = self._file()
+            self._lock = FileLock(path)
+            self.writing = sqlite_engine(str(path), writing=True)
+            self.reading = sqlite_engine(str(path), writing=False)
+            self._writer = _Writer(self.writing)
+        else:
+            self.writing = self.reading = server_engine(self.url)
+
+    def _file(self) -> Path:
+        if not self.url.database or self.url.database == ":memory:":
+            raise UnavailableError("A hub needs a database file.", hint="Use sqlite:///path/to/worklore.db.")
+        path = Path(self.url.database).expanduser().absolute()
+        if not path.parent.is_dir():
+            raise UnavailableError(
+                f"The folder {path.parent} does not exist.", hint="Create it, or name another database file."
+            )
+        return path
+
+    @property
+    def dialect(self) -> str:
+        """``sqlite``, ``mariadb`` or ``postgresql``."""
+        return self.url.get_backend_name()
+
+    @contextmanager
+    def read(self, principal: Principal, request_id: uuid.UUID | None = None) -> Iterator[ReadContext]:
+        """A view of one moment; nothing read in it can be written back through it."""
+        with AuditedSession(self.reading, autoflush=False) as session:
+            yield ReadContext(session, principal, request_id or uuid7())
+
+    def write(self, work: Work[T], operation: Operation = Operation()) -> T:
+        """Run a unit of work, commit it, and give its result. Blocks the calling thread.
+
+        Raises:
+            HubError: whatever the work raised; its effects are rolled back.
+            UnavailableError: the database stayed busy, or was lost (``outcome`` is ``unknown`` when at COMMIT).
+        """
+        return self.submit(work, operation).result()
+
+    def submit(self, work: Work[T], operation: Operation = Operation()) -> Future[T]:
+        """As :meth:`write`, answering with a future; on SQLite without occupying the calling thread."""
+        if self._writer is not None:
+            return self._writer.submit(work, operation)
+        future: Future[T] = Future()
+        try:
+            future.set_result(self._write_on_server(work, operation))
+        except BaseException as error:  # noqa: BLE001 - the future carries it to the caller
+            future.set_exception(error)
+        return future
+
+    def _write_on_server(self, work: Work[T], operation: Operation) -> T:
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            committing = False
+            try:
+                with AuditedSession(self.writing, expire_on_commit=False) as session:
+                    ctx = operation.context(session)
+                    result = work(ctx)
+                    session.flush()
+                    if operation.dry_run:
+                        session.rollback()
+                        return result
+                    committing = True
+                    session.commit()
+                _run_all(ctx.after_commit)
+            except (DBAPIError, StaleDataError, RepeatUnitError) as error:
+                if may_repeat(error) and attempt < MAX_ATTEMPTS:
+                    _pause(attempt)
+                    continue
+                raise _unavailable(error, committing=committing) from error
+            else:
+                return result
+        raise AssertionError("unreachable")  # pragma: no cover - the loop returns or raises
+
+    def close(self) -> None:
+        """Finish waiting writes, close every connection (the writer last, so that it checkpoints), free the file."""
+        if self._writer is not None:
+            self._writer.stop()
+        self.reading.dispose()
+        self.writing.dispose()
+        if self._lock is not None:
+            self._lock.release()
+
+
+def may_repeat(error: BaseException) -> bool:
+    """True when the unit of work may succeed if it runs again from its start."""
+    return isinstance(error, StaleDataError | RepeatUnitError) or is_transient(error)
+
+
+def _unavailable(error: Exception, *, committing: bool) -> Exception:
+    if may_repeat(error):
+        return UnavailableError("The database stayed busy.", hint="Try again in a moment.", code="database-busy")
+    if not isinstance(error, DBAPIError) or not error.connection_invalidated:
+        return error
+    if committing:
+        return UnavailableError(
+            "The connection to the database was lost while committing; the change may have been made.",
+            hint="Repeat the request with the same Idempotency-Key: it will not be made twice.",
+            code="outcome-unknown",
+            outcome="unknown",
+        )
+    return UnavailableError("The connection to the database was lost.", hint="Try again.", code="database-lost")
+
+
+def _pause(attempt: int) -> None:
+    time.sleep(random.uniform(0.2, 1.0) * min(1.0, 0.01 * 2**attempt))  # noqa: S311 - jitter, no secret
+
+
+def _run_all(actions: list[Callable[[], None]]) -> None:
+    for action in actions:
+        action()
+
+
+@dataclass(slots=True)
+class _Waiting:
+    work: Work[Any]
+    operation: Operation
+    future: Future[Any]
+    after_commit: list[Callable[[], None]]
+    result: Any = None
+
+
+class _Writer(threading.Thread):
+    """The thread that owns SQLite's writing connection."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(name="sqlite-writer", daemon=True)
+        self._engine = engine
+        self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._stopped = False
+        self.start()
+
+    def submit(self, work: Work[T], operation: Operation) -> Future[T]:
+        if self._stopped:
+            raise UnavailableError("The hub is shutting down.", hint="Try again when it is back.")
+        future: Future[T] = Future()
+        if threading.current_thread() is self:
+            raise RuntimeError("a unit of work may not open another")
+        # From here on it cannot be cancelled: a caller that goes away does not undo what it asked for.
+        future.set_running_or_notify_cancel()
+        self._queue.put(_Waiting(work, operation, future, []))
+        return future
+
+    def stop(self) -> None:
+        self._stopped = True
+        self._queue.put(None)
+        self.join()
+
+    def run(self) -> None:
+        while (first := self._queue.get()) is not None:
+            group, last = self._gather(first)
+            self._commit(group)
+            if last:
+                return
+
+    def _gather(self, first: _Waiting) -> tuple[list[_Waiting], bool]:
+        group = [first]
+        while len(group) < GROUP:
+            try:
+                waiting = self._queue.get_nowait()
+            except Empty:
+                return group, False
+            if waiting is None:
+                return group, True
+            group.append(waiting)
+        return group, False
+
+    def _commit(self, group: list[_Waiting]) -> None:
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            try:
+                with self._engine.connect() as connection, connection.begin():
+                    done = [waiting for waiting in group if self._run(connection, waiting)]
+            except Exception as error:  # noqa: BLE001 - whatever BEGIN or COMMIT raised goes to those who wait
+                group = [waiting for waiting in group if not waiting.future.done()]
+                if may_repeat(error) and attempt < MAX_ATTEMPTS:
+                    _pause(attempt)
+                    continue
+                for waiting in group:
+                    waiting.future.set_exception(_unavailable(error, committing=False))
+            else:
+                for waiting in done:
+                    _run_all(waiting.after_commit)
+                    waiting.future.set_result(waiting.result)
+            return
+
+    def _run(self, connection: Connection, waiting: _Waiting) -> bool:
+        """One unit in a savepoint; False when it has failed, was undone, and its caller knows."""
+        session = AuditedSession(connection, expire_on_commit=False, join_transaction_mode="create_savepoint")
+        try:
+            with session:
+                ctx = waiting.operation.context(session)
+                waiting.result = waiting.work(ctx)
+                session.flush()
+                waiting.after_commit = [] if waiting.operation.dry_run else ctx.after_commit
+                if waiting.operation.dry_run:
+                    session.rollback()
+                else:
+                    session.commit()
+        except Exception as error:
+            if may_repeat(error):
+                raise
+            waiting.future.set_exception(error)
+            return False
+        return True

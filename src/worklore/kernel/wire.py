@@ -1,0 +1,185 @@
+"""Wire schemas, derived from a Resource: what callers send, what they get, and how rows become bytes.
+
+Fields are written down once, in the mapped class. ``Create`` and ``Patch`` refuse unknown and server-set fields, carry
+the column's length, range and choices, and refuse text that not every database can keep (NUL, lone surrogates).
+"""
+
+import types
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from functools import cache
+from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    create_model,
+)
+from sqlalchemy import BigInteger, Column, inspect
+
+from worklore.kernel.resource import Resource
+from worklore.kernel.types import Line
+
+INT32: Final = 2**31
+INT64: Final = 2**63
+MAX_DEPTH: Final = 40
+FIRST_YEAR: Final = 1000
+"""MariaDB's DATETIME begins here."""
+
+
+def clean_text(value: str) -> str:
+    """Refuse NUL and lone surrogates: PostgreSQL cannot store the first, no database the second."""
+    if "\0" in value:
+        raise ValueError("text may not contain NUL characters")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("text may not contain lone surrogates") from error
+    return value
+
+
+def clean_json(value: Any, depth: int = 0) -> Any:
+    """Refuse what some database or reader cannot keep: bad text, integers beyond 64 bits, endless nesting."""
+    if depth > MAX_DEPTH:
+        raise ValueError(f"JSON may nest at most {MAX_DEPTH} deep")
+    if isinstance(value, str):
+        clean_text(value)
+    elif isinstance(value, int) and not -INT64 <= value < INT64:
+        raise ValueError("integers must fit into 64 bits")
+    elif isinstance(value, float) and value - value != 0:
+        raise ValueError("numbers must be finite")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            clean_text(key)
+            clean_json(item, depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            clean_json(item, depth + 1)
+    return value
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        moment = moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("the time is out of range") from error
+    if moment.year < FIRST_YEAR:
+        raise ValueError(f"the year must be {FIRST_YEAR} or later")
+    return moment
+
+
+UtcTime = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+CleanStr = Annotated[str, AfterValidator(clean_text)]
+CleanJson = Annotated[Any, AfterValidator(clean_json)]
+
+
+class WireModel(BaseModel):
+    """The manner of every body: unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+@dataclass(frozen=True)
+class Wire:
+    """The schemas of one resource.
+
+    Attributes:
+        read: what callers get.
+        create: what creates a record.
+        patch: what changes one; only the fields sent are changed.
+        fields: the shown columns by name.
+        adapters: a parser of each shown field's values, with the column's constraints.
+        attributes: the class's attribute of each field; they differ where a name is taken, as ``metadata`` is.
+    """
+
+    read: type[BaseModel]
+    create: type[BaseModel]
+    patch: type[BaseModel]
+    fields: Mapping[str, Column[Any]]
+    adapters: Mapping[str, TypeAdapter[Any]]
+    attributes: Mapping[str, str]
+
+
+@cache
+def wire(resource: Resource) -> Wire:
+    """The schemas of a resource, made once."""
+    hints = get_type_hints(resource.model)
+    server_set = {field.key for field in resource.server_set} | {"version", "created_at", "updated_at"}
+    hidden = {field.key for field in resource.hidden}
+    fixed = {field.key for field in resource.fixed} | {"id"}
+    read: dict[str, Any] = {}
+    create: dict[str, Any] = {}
+    patch: dict[str, Any] = {}
+    columns: dict[str, Column[Any]] = {}
+    adapters: dict[str, TypeAdapter[Any]] = {}
+    attributes: dict[str, str] = {}
+    for attribute in inspect(resource.model).column_attrs:
+        column = attribute.columns[0]
+        assert isinstance(column, Column)  # noqa: S101 - column properties of a table are its columns
+        key = column.name
+        attributes[key] = attribute.key
+        kind, nullable = _unwrap(get_args(hints[attribute.key])[0])
+        value = _constrained(kind, column)
+        about = Field(description=column.doc) if column.doc else Field()
+        if key not in hidden:
+            columns[key] = column
+            adapters[key] = TypeAdapter(value)
+            read[key] = (kind | None if nullable else kind, about)
+        if key in server_set or key in hidden:
+            continue
+        optional = nullable or column.default is not None or column.server_default is not None
+        wanted = value | None if nullable else value
+        create[key] = (wanted, _with_default(about, column)) if optional else (wanted, about)
+        if key not in fixed:
+            patch[key] = (wanted, Field(default=None, description=column.doc))
+    title = "".join(part.capitalize() for part in resource.name.split("-"))
+    make = lambda suffix, fields: create_model(f"{title}{suffix}", __base__=WireModel, **fields)  # noqa: E731
+    return Wire(make("", read), make("Create", create), make("Patch", patch), columns, adapters, attributes)
+
+
+def _with_default(about: Any, column: Column[Any]) -> Any:
+    default = column.default
+    if default is not None and default.is_scalar:
+        return Field(default=default.arg, description=column.doc)
+    return Field(default=None, description=column.doc)
+
+
+def _unwrap(hint: Any) -> tuple[Any, bool]:
+    if get_origin(hint) in {Union, types.UnionType}:
+        kinds = [kind for kind in get_args(hint) if kind is not type(None)]
+        return kinds[0], True
+    return hint, False
+
+
+def _constrained(kind: Any, column: Column[Any]) -> Any:
+    if kind is str:
+        length = column.type.length if isinstance(column.type, Line) else None
+        return Annotated[str, StringConstraints(max_length=length), AfterValidator(clean_text)]
+    if kind is datetime:
+        return UtcTime
+    if kind is bool or kind is date or kind is uuid.UUID:
+        return kind
+    if kind is int:
+        bound = INT64 if isinstance(column.type, BigInteger) else INT32
+        return Annotated[int, Field(ge=-bound, lt=bound)]
+    if kind is float:
+        return Annotated[float, Field(allow_inf_nan=False)]
+    if kind is Decimal:
+        return Annotated[Decimal, Field(max_digits=10, decimal_places=2)]
+    if get_origin(kind) in {dict, list}:
+        return Annotated[kind, AfterValidator(clean_json)]
+    return kind
+
+
+def sent(resource: Resource, body: BaseModel) -> dict[str, Any]:
+    """The fields the caller really sent, by the class's attributes, as Python values."""
+    attributes = wire(resource).attributes
+    return {attributes[name]: getattr(body, name) for name in body.model_fields_set}

@@ -1,0 +1,160 @@
+"""The hub's own commands, run on the machine the hub runs on: serve, code, config, openapi."""
+
+import argparse
+import json
+import logging
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvicorn
+
+from worklore.app import Hub, build
+from worklore.kernel.errors import HubError, UnavailableError
+from worklore.kernel.settings import Settings, describe, load
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code. An error the operator can mend is one line and code 2."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except HubError as error:
+        print(f"worklore: {error.detail} {error.hint or ''}".rstrip(), file=sys.stderr)  # noqa: T201 - a command's answer
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="worklore", description="The hub's own commands.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    serve = commands.add_parser("serve", help="run the hub; sets up or upgrades its database first")
+    serve.add_argument("--host", help="address to listen on (127.0.0.1)")
+    serve.add_argument("--port", type=int, help="port to listen on (8420); 0 takes any free one")
+    serve.add_argument("--database-url", help="sqlite:///path, mariadb://... or postgresql://...")
+    serve.add_argument("--data", type=Path, help="folder of the database file and the hub's key")
+    serve.add_argument("--ready-file", type=Path, help="write address and process id here as JSON once it serves")
+    serve.set_defaults(run=_serve)
+    hub = commands.add_parser("hub", help="look after a hub that is not running").add_subparsers(
+        required=True, metavar="TASK"
+    )
+    code = hub.add_parser("code", help="print a one-time code for a machine of the owner")
+    code.set_defaults(run=_code)
+    config = commands.add_parser("config", help="show the settings and where each comes from")
+    config.add_argument("task", choices=["show"])
+    config.add_argument("--json", action="store_true")
+    config.set_defaults(run=_config)
+    document = commands.add_parser("openapi", help="print the OpenAPI document")
+    document.set_defaults(run=_openapi)
+    return parser
+
+
+def _configure_log(settings: Settings) -> None:
+    terminal = sys.stderr.isatty()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *([] if terminal else [structlog.processors.format_exc_info]),
+            structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[settings.log_level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+class _Server(uvicorn.Server):
+    """A server that says when it serves."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Any) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_ready()
+
+
+def _serve(options: argparse.Namespace) -> int:
+    settings = load(host=options.host, port=options.port, database_url=options.database_url, data=options.data)
+    _configure_log(settings)
+    listening = _listen(settings)
+    hub = build(settings)
+    try:
+        code = hub.setup_code()
+        port = listening.getsockname()[1]
+        config = uvicorn.Config(hub.app, log_config=None, access_log=False, lifespan="on", server_header=False)
+        _Server(config, lambda: _announce(hub, settings, port, code, options.ready_file)).run([listening])
+    finally:
+        hub.close()
+    return 0
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((settings.host, settings.port))
+    except OSError as error:
+        listening.close()
+        raise UnavailableError(
+            f"Cannot listen on {settings.host} port {settings.port}: {error.strerror or error}.",
+            hint="Stop what uses it, or choose another with --port.",
+            code="port-in-use",
+        ) from error
+    return listening
+
+
+def _announce(hub: Hub, settings: Settings, port: int, code: str | None, ready_file: Path | None) -> None:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    url = settings.public_url or f"http://{host}:{port}"
+    lines = [f"Worklore serves at {url} on {hub.database.dialect}.", f"API reference: {url}/api/docs"]
+    if code:
+        lines += [f"Set-up code (once, within 30 minutes): {code}", "Next, on the machine where your agent works:"]
+        lines += [f"  worklore connect {url} --code {code}"]
+    else:
+        lines += ["To connect another machine, run `worklore code` on a connected one."]
+    print("\n".join(lines), flush=True)  # noqa: T201 - a command's answer
+    if ready_file is not None:
+        unfinished = ready_file.with_name(f"{ready_file.name}.{os.getpid()}")
+        unfinished.touch(mode=0o600)
+        unfinished.write_text(json.dumps({"url": url, "pid": os.getpid(), "setup_code": code}))
+        unfinished.replace(ready_file)
+
+
+def _code(_: argparse.Namespace) -> int:
+    from worklore.identity.sign_in import first_user, new_code  # noqa: PLC0415 - one command in four needs it
+
+    hub = build(load())
+    try:
+        key = hub.gateway.authenticator.key
+        made = hub.database.write(lambda ctx: new_code(ctx, key, first_user(ctx)))
+    finally:
+        hub.close()
+    print(made.code)  # noqa: T201 - a command's answer
+    return 0
+
+
+def _config(options: argparse.Namespace) -> int:
+    rows = describe(load())
+    if options.json:
+        print(json.dumps(rows, indent=2))  # noqa: T201 - a command's answer
+        return 0
+    width = max(len(row["name"]) for row in rows)
+    for row in rows:
+        print(f"{row['name']:{width}}  {row['value'] or '-'}  ({row['source']})")  # noqa: T201 - a command's answer
+    return 0
+
+
+def _openapi(_: argparse.Namespace) -> int:
+    from worklore.app import openapi_document  # noqa: PLC0415 - only here
+
+    print(json.dumps(openapi_document(), indent=1, sort_keys=True))  # noqa: T201 - a command's answer
+    return 0

@@ -1,0 +1,37 @@
+"""Alembic's entry: runs on the connection it is handed."""
+
+from typing import Any
+
+from alembic import context
+from sqlalchemy import DefaultClause
+from sqlalchemy.sql.elements import False_, True_
+
+from worklore.kernel import events, idempotency, jobs, sequence, types
+from worklore.kernel.db import Base
+from worklore.resources import CATALOG
+
+TABLES = (CATALOG, events, idempotency, jobs, sequence)
+"""Imported for the tables they define."""
+
+connection = context.config.attributes["connection"]
+
+
+def render(kind: str, thing: Any, _: Any) -> str | bool:
+    """How a revision names the kernel's types, and truth, which every dialect spells in its own way."""
+    if kind == "type" and type(thing).__module__ == types.__name__:
+        return "types.Json()" if isinstance(thing, types.Json) else f"types.{thing!r}"
+    if kind == "server_default" and isinstance(thing, DefaultClause) and isinstance(thing.arg, True_ | False_):
+        return "sa.true()" if isinstance(thing.arg, True_) else "sa.false()"
+    return False
+
+
+context.configure(
+    connection=connection,
+    target_metadata=Base.metadata,  # complete, now that every module with a table is imported
+    render_as_batch=connection.dialect.name == "sqlite",
+    compare_type=True,
+    render_item=render,
+    transaction_per_migration=False,
+)
+with context.begin_transaction():
+    context.run_migrations()

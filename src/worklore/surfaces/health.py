@@ -1,0 +1,29 @@
+"""Is the process there, and can it serve: two questions of whoever watches the hub."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from sqlalchemy import select
+
+from worklore.kernel.access import SYSTEM
+from worklore.kernel.sequence import Sequence
+from worklore.surfaces.http import Gateway
+
+
+def routes(gateway: Gateway, version: str) -> APIRouter:
+    """``/healthz`` and ``/readyz``, at the root and without a token."""
+    router = APIRouter(tags=["health"])
+
+    @router.get("/healthz", openapi_extra={"security": [], "x-risk": "read"})
+    async def health() -> dict[str, str]:
+        """The process answers."""
+        return {"status": "ok", "version": version}
+
+    @router.get("/readyz", openapi_extra={"security": [], "x-risk": "read"})
+    def ready() -> dict[str, Any]:
+        """The database answers too."""
+        with gateway.database.read(SYSTEM) as ctx:
+            ctx.session.execute(select(Sequence.value).limit(1)).first()
+        return {"status": "ready", "database": gateway.database.dialect}
+
+    return router

@@ -1,0 +1,309 @@
+"""What every HTTP surface shares: who asks, one hop to the database, and errors as problem documents.
+
+On SQLite short reads run where they arrive, on the event loop, and writes wait for the writer thread without
+occupying a thread; on a server database each request makes one hop to a worker thread, with everything it needs.
+"""
+
+import hashlib
+import threading
+import uuid
+from asyncio import wrap_future
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+from urllib.parse import unquote
+
+import orjson
+import structlog
+from anyio import CapacityLimiter, to_thread
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
+from sqlalchemy.exc import DBAPIError
+from starlette.exceptions import HTTPException
+
+from worklore.identity.token import Authenticator
+from worklore.kernel.access import Principal, PrincipalKind
+from worklore.kernel.context import Context, ReadContext
+from worklore.kernel.db import POOL_SIZE
+from worklore.kernel.errors import (
+    BadRequestError,
+    ConflictError,
+    HubError,
+    InvalidError,
+    NotFoundError,
+    TooLargeError,
+    UnauthenticatedError,
+    UnavailableError,
+)
+from worklore.kernel.idempotency import MAX_KEY
+from worklore.kernel.transaction import Database, Operation
+from worklore.kernel.types import uuid7
+
+MAX_BODY: Final = 8 * 1024 * 1024
+MAX_MESSAGE: Final = 500
+
+_NOBODY: Final = Principal(PrincipalKind.system, "nobody", frozenset())
+"""Stands in while a token is looked up."""
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+class JsonResponse(Response):
+    """Bytes that are JSON already."""
+
+    media_type = "application/json"
+
+
+def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A JSON answer from JSON-ready values."""
+    return JsonResponse(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS), status, headers)
+
+
+def request_id(request: Request) -> uuid.UUID:
+    """The caller's ``X-Request-Id`` when it is a UUID, else a new one; the same for the whole request."""
+    known: uuid.UUID | None = getattr(request.state, "request_id", None)
+    if known is None:
+        try:
+            known = uuid.UUID(request.headers.get("x-request-id", ""))
+        except ValueError:
+            known = uuid7()
+        request.state.request_id = known
+    return known
+
+
+async def read_body(request: Request) -> bytes:
+    """The body, refused before it is read when it is too large.
+
+    Raises:
+        TooLargeError: more than ``MAX_BODY`` bytes.
+    """
+    declared = request.headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > MAX_BODY:
+        raise TooLargeError(f"A body may have {MAX_BODY} bytes.", hint="Send it in parts.")
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > MAX_BODY:
+            raise TooLargeError(f"A body may have {MAX_BODY} bytes.", hint="Send it in parts.")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def validated(model: type[BaseModel], body: bytes) -> Any:
+    """A body as its model.
+
+    Raises:
+        InvalidError: it is not JSON or breaks a rule; ``errors`` names each field. Values are not repeated.
+    """
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise not_valid(error) from error
+
+
+def not_valid(error: ValidationError) -> InvalidError:
+    """What a body breaks, field by field, without the values."""
+    errors = [
+        {"field": ".".join(str(part) for part in item["loc"]), "code": item["type"], "message": item["msg"]}
+        for item in error.errors(include_url=False, include_context=False, include_input=False)[:50]
+    ]
+    first = errors[0]
+    return InvalidError(f"{first['field'] or 'body'}: {first['message']}.", errors=errors)
+
+
+@dataclass(slots=True)
+class Once:
+    """A caller's Idempotency-Key and the digest of the request it stands for."""
+
+    key: str
+    digest: str
+
+
+def idempotency(request: Request, body: bytes) -> Once | None:
+    """The request's key, if it has one.
+
+    Raises:
+        BadRequestError: the key is longer than ``MAX_KEY`` or not printable ASCII.
+    """
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not 0 < len(key) <= MAX_KEY or not (key.isascii() and key.isprintable()):
+        raise BadRequestError(f"An Idempotency-Key has 1 to {MAX_KEY} printable characters.", code="idempotency-key")
+    head = f"{request.method} {request.url.path}?{request.url.query}\n{request.headers.get('if-match', '')}\n"
+    return Once(key, hashlib.sha256(head.encode() + body).hexdigest())
+
+
+class Gateway:
+    """The way from a request to the database and back."""
+
+    def __init__(self, database: Database, authenticator: Authenticator) -> None:
+        self.database = database
+        self.authenticator = authenticator
+        self._limiter = CapacityLimiter(POOL_SIZE)
+        self._running: set[tuple[str, str]] = set()
+        self._running_lock = threading.Lock()
+
+    def principal(self, request: Request) -> Principal:
+        """Who asks.
+
+        Raises:
+            UnauthenticatedError: there is no valid bearer token.
+        """
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise UnauthenticatedError(
+                "There is no bearer token.", hint="Send `Authorization: Bearer <token>`.", code="token-missing"
+            )
+        known = self.authenticator.cached(token)
+        if known is not None:
+            return known
+        with self.database.read(_NOBODY) as ctx:
+            return self.authenticator.authenticate(ctx, token)
+
+    async def read(
+        self, request: Request, scope: str | None, work: Callable[[ReadContext], T], *, long: bool = False
+    ) -> T:
+        """Run a read for the caller. ``long`` reads never run on the event loop."""
+
+        def run() -> T:
+            principal = self.principal(request)
+            if scope is not None:
+                principal.require(scope)
+            with self.database.read(principal, request_id(request)) as ctx:
+                return work(ctx)
+
+        if self.database.is_sqlite and not long:
+            return run()
+        return await to_thread.run_sync(run, limiter=self._limiter)
+
+    async def write(
+        self,
+        request: Request,
+        scope: str | None,
+        work: Callable[[Context], T],
+        *,
+        once: Once | None = None,
+        dry_run: bool = False,
+        principal: Principal | None = None,
+    ) -> T:
+        """Run a unit of work for the caller and commit it. ``principal`` stands in where nobody is signed in."""
+
+        def prepare() -> tuple[Principal, Operation]:
+            actor = principal or self.principal(request)
+            if scope is not None:
+                actor.require(scope)
+            return actor, Operation(
+                principal=actor,
+                request_id=request_id(request),
+                message=_message(request),
+                dry_run=dry_run,
+                origin=f"{request.method} {request.url.path}",
+            )
+
+        def run() -> T:
+            actor, operation = prepare()
+            with self._alone(actor, once):
+                return self.database.write(work, operation)
+
+        if not self.database.is_sqlite:
+            return await to_thread.run_sync(run, limiter=self._limiter)
+        actor, operation = prepare()
+        with self._alone(actor, once):
+            return await wrap_future(self.database.submit(work, operation))
+
+    @contextmanager
+    def _alone(self, actor: Principal, once: Once | None) -> Iterator[None]:
+        """Refuse a second request under a key whose first is still running on this node."""
+        if once is None:
+            yield
+            return
+        mark = (actor.actor, once.key)
+        with self._running_lock:
+            if mark in self._running:
+                raise ConflictError(
+                    "A request with this Idempotency-Key is still running.",
+                    hint="Wait a moment and repeat it with the same key.",
+                    code="still-running",
+                )
+            self._running.add(mark)
+        try:
+            yield
+        finally:
+            with self._running_lock:
+                self._running.discard(mark)
+
+
+def _message(request: Request) -> str | None:
+    text = request.headers.get("change-message")
+    return unquote(text)[:MAX_MESSAGE].replace("\0", "") if text else None
+
+
+# --- errors ---------------------------------------------------------------------------------------------------------
+
+
+def problem(error: HubError, request: Request) -> Response:
+    """The answer to an error the caller is told about."""
+    body = error.problem() | {"instance": request.url.path, "request_id": str(request_id(request))}
+    headers = {"content-type": "application/problem+json"}
+    if error.status == 401:
+        headers["www-authenticate"] = "Bearer"
+    if "retry_after" in error.members:
+        headers["retry-after"] = str(error.members["retry_after"])
+    return Response(orjson.dumps(body), error.status, headers)
+
+
+async def _on_hub_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HubError)  # noqa: S101 - registered for it
+    return problem(error, request)
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
+    if error.status_code == 404:
+        return problem(NotFoundError(f"There is nothing at {request.url.path}.", code="no-such-path"), request)
+    known = HubError(str(error.detail), code="http-error")
+    body = known.problem() | {"status": error.status_code, "title": str(error.detail)}
+    return Response(
+        orjson.dumps(body), error.status_code, {"content-type": "application/problem+json", **(error.headers or {})}
+    )
+
+
+async def _on_validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it
+    errors = [
+        {"field": ".".join(str(part) for part in item["loc"][1:]), "code": item["type"], "message": item["msg"]}
+        for item in error.errors()[:50]
+    ]
+    first = errors[0]
+    return problem(InvalidError(f"{first['field'] or 'body'}: {first['message']}.", errors=errors), request)
+
+
+async def _on_database_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, DBAPIError)  # noqa: S101 - registered for it
+    if error.connection_invalidated or error.__class__.__name__ == "OperationalError":
+        log.warning("the database does not answer", error=type(error.orig).__name__, request=str(request_id(request)))
+        return problem(UnavailableError("The database does not answer.", hint="Try again in a moment."), request)
+    return await _on_unknown_error(request, error)
+
+
+async def _on_unknown_error(request: Request, error: Exception) -> Response:
+    log.error("request failed", request=str(request_id(request)), path=request.url.path, exc_info=error)
+    return problem(HubError("The hub failed to answer; its log says why, under this request id."), request)
+
+
+def install_errors(app: FastAPI) -> None:
+    """Answer every error as a problem document."""
+    handlers: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
+        HubError: _on_hub_error,
+        HTTPException: _on_http_error,
+        RequestValidationError: _on_validation_error,
+        DBAPIError: _on_database_error,
+        Exception: _on_unknown_error,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)
