@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from worklore.kernel.settings import PREFIX, Settings
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 CODE_SPAN = re.compile(r"`([^`\n]+)`")
+SETTINGS = {PREFIX + name.upper() for name in Settings.model_fields}
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -94,10 +97,21 @@ def test_every_decision_stands_in_the_index_once_and_in_order() -> None:
 def test_environment_variables_that_documents_name_are_read_somewhere() -> None:
     readers = [*ROOT.glob("src/**/*.py"), *ROOT.glob("tests/**/*.py"), ROOT / "Makefile", ROOT / ".ci" / "run"]
     source = "\n".join(path.read_text() for path in readers if path != Path(__file__))
-    settings = (ROOT / "src/worklore/kernel/settings.py").read_text()
-    fields = {f"WORKLORE_{name.upper()}" for name in re.findall(r"^    (\w+): .* = Field\(", settings, re.MULTILINE)}
     named = {name for document in DOCUMENTS for name in re.findall(r"WORKLORE_[A-Z_]*[A-Z]", document.read_text())}
-    assert {name for name in named if name not in fields and name not in source} == set()
+    assert {name for name in named - SETTINGS if name not in source} == set()
+
+
+@pytest.mark.parametrize("document", [".env.example", "docs/operations/install.md"])
+def test_every_setting_is_documented_and_no_other(document: str) -> None:
+    named = set(re.findall(r"WORKLORE_[A-Z_]*[A-Z]", (ROOT / document).read_text()))
+    assert named - {"WORKLORE_CONFIG"} == SETTINGS
+
+
+def test_the_example_of_settings_shows_the_defaults() -> None:
+    shown = dict(re.findall(r"^#WORKLORE_(\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    for name, field in Settings.model_fields.items():
+        if name != "data":  # depends on who runs it
+            assert shown[name.upper()] == ("" if field.default is None else str(field.default)), name
 
 
 def test_the_backup_that_is_described_copies_a_database_in_use(tmp_path: Path) -> None:
