@@ -87,7 +87,7 @@ openapi: setup-dev ## Write docs/reference/openapi.json from the code
 
 migration: setup-dev ## Write a new migration from what the tables lack: make migration NAME='add site'
 	@test -n "$$NAME" || { echo "make migration: give it a name, such as NAME='add site'"; exit 2; }
-	@$(IN_PROJECT) exec $(BIN)/worklore db revision "$$NAME"
+	@$(IN_PROJECT) exec $(BIN)/python scripts/revision.py "$$NAME"
 
 constraints: ## Write constraints.txt anew: the newest versions that pyproject.toml allows
 	@$(IN_PROJECT) scripts/lock

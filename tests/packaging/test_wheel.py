@@ -196,4 +196,6 @@ def test_a_hub_starts_answers_and_stops(clean: Path, tmp_path: Path) -> None:
     finally:
         hub.kill()
         hub.wait()
+    # A hub that was asked to stop has written everything into the one file that people back up and move.
     assert (tmp_path / "worklore.db").stat().st_size > 0
+    assert not (tmp_path / "worklore.db-wal").exists()
