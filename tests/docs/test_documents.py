@@ -65,6 +65,19 @@ def test_commands_that_documents_name_exist() -> None:
     assert {name: str(where) for name, where in named.items() if name not in offered} == {}
 
 
+def test_options_that_documents_name_exist() -> None:
+    used: dict[str, set[str]] = {}
+    for document in DOCUMENTS:
+        for line in code_of(document):
+            for name, rest in re.findall(r"(?:^|[ /])worklore ([a-z]+)((?: [^ #|;&]+)*)", line):
+                used.setdefault(name, set()).update(re.findall(r"(?<= )--[a-z-]+", rest))
+    assert "--code" in used["connect"], "the search in the documents finds nothing"
+    for name, options in used.items():
+        if options:
+            explained = output_of(str(Path(sys.executable).with_name("worklore")), name, "--help")
+            assert {option for option in options if not re.search(rf"{option}\b", explained)} == set(), name
+
+
 def test_make_targets_that_documents_name_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     offered = set(re.findall(r"^([a-z][a-z-]*):", makefile, re.MULTILINE))
