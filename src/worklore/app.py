@@ -1,9 +1,10 @@
 """The composition root: settings, database, surfaces and background work, put together here and nowhere else."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -45,9 +46,9 @@ def deliver_events(database: Database, _: Mapping[str, Any]) -> None:
         waiting = pending(reading)
     for event in waiting:
         try:
-            database.write(lambda ctx, event=event: deliver(ctx, event, SUBSCRIPTIONS))
+            database.write(partial(deliver, event=event, subscriptions=SUBSCRIPTIONS))
         except Exception as error:  # noqa: BLE001 - one event that fails does not hold up the others
-            database.write(lambda ctx, event=event, error=error: postpone(ctx, event, error))
+            database.write(partial(postpone, event=event, error=error))
 
 
 def forget_keys(database: Database, _: Mapping[str, Any]) -> None:
@@ -125,7 +126,7 @@ def create_app(gateway: Gateway, settings: Settings, *, on_start: Callable[[], N
     """The ASGI application."""
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         if on_start is not None:
             on_start()
         yield

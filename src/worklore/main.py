@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code. An error the operator can mend is one line and code 2."""
     options = _parser().parse_args(arguments)
     try:
-        return options.run(options)
+        run: Callable[[argparse.Namespace], int] = options.run
+        return run(options)
     except HubError as error:
         print(f"worklore: {error.detail} {error.hint or ''}".rstrip(), file=sys.stderr)  # noqa: T201 - a command's answer
         return 2

@@ -192,7 +192,15 @@ class Authenticator:
             raise _invalid("The machine was retired.")
         scopes = frozenset(row.scopes) if row.scopes else SCOPES[user.role]
         actor = f"machine:{machine.hostname}" if machine else f"token:{row.hint}"
-        return self._fresh(ctx, user, kind, actor, scopes, row.expires_at.timestamp(), row.machine_id)
+        return self._fresh(
+            ctx,
+            user,
+            kind=kind,
+            actor=actor,
+            scopes=scopes,
+            expires_at=row.expires_at.timestamp(),
+            machine_id=row.machine_id,
+        )
 
     def _access_token(self, ctx: ReadContext, token: str) -> _Known:
         try:
@@ -215,12 +223,21 @@ class Authenticator:
         user = ctx.session.get(User, subject)
         if user is None or user.generation != claims["gen"]:
             raise _invalid("The token was revoked.")
-        return self._fresh(ctx, user, PrincipalKind.user, user.email, SCOPES[user.role], float(claims["exp"]), None)
+        return self._fresh(
+            ctx,
+            user,
+            kind=PrincipalKind.user,
+            actor=user.email,
+            scopes=SCOPES[user.role],
+            expires_at=float(claims["exp"]),
+            machine_id=None,
+        )
 
     def _fresh(
         self,
         ctx: ReadContext,
         user: User,
+        *,
         kind: PrincipalKind,
         actor: str,
         scopes: frozenset[str],

@@ -1,7 +1,8 @@
 """Who acts and what they may see: principals, scopes, and visibility as SQL.
 
 A scope is ``noun:verb`` with the verbs ``read``, ``write``, ``delete`` and those of actions; ``noun:*``, ``*:verb`` and
-``*`` stand for all. Visibility is a condition that every read of a resource gets; what it excludes does not exist for the caller.
+``*`` stand for all. Visibility is a condition that every read of a resource gets; what it excludes does not exist for
+the caller.
 """
 
 import uuid

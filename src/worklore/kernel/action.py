@@ -48,7 +48,7 @@ class Action:
     @cached_property
     def body(self) -> type[BaseModel] | None:
         """The model of what the caller sends."""
-        hints = get_type_hints(self.run)
+        hints: dict[str, type[BaseModel]] = get_type_hints(self.run)
         position = 1 if self.on is None else 2
         names = list(inspect.signature(self.run).parameters)
         return hints[names[position]] if len(names) > position else None
@@ -56,4 +56,5 @@ class Action:
     @cached_property
     def result(self) -> type[BaseModel]:
         """The model of what the caller gets."""
-        return get_type_hints(self.run)["return"]
+        hints: dict[str, type[BaseModel]] = get_type_hints(self.run)
+        return hints["return"]

@@ -87,7 +87,7 @@ def _record_changes(session: Session, _flush: UOWTransaction, _: object) -> None
     tombstones: list[dict[str, Any]] = []
     for action, objects in (("create", session.new), ("update", session.dirty), ("delete", session.deleted)):
         for changed in objects:
-            if not type(changed).audited or (action == "update" and not session.is_modified(changed)):
+            if not changed.audited or (action == "update" and not session.is_modified(changed)):
                 continue
             state: InstanceState[Any] = inspect(changed)
             if action == "create" and getattr(changed, "id", uuid) is None:
@@ -151,15 +151,17 @@ def _short(value: Any) -> Any:
     value = wire_value(value)
     if isinstance(value, bytes):
         return {"length": len(value), "sha256": hashlib.sha256(value).hexdigest()}
-    if isinstance(value, dict | list | tuple):
-        text = dumps(value)
-    elif isinstance(value, str):
-        text = value
-    else:
-        return value
-    if len(text) <= MAX_VALUE:
+    text = _text(value)
+    if text is None or len(text) <= MAX_VALUE:
         return value
     return {"length": len(text), "sha256": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def _text(value: object) -> str | None:
+    """The text whose length decides; None for a value that is short by nature."""
+    if isinstance(value, str):
+        return value
+    return dumps(value) if isinstance(value, dict | list | tuple) else None
 
 
 def record_batch(

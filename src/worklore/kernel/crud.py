@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pydantic import BaseModel
 from sqlalchemy import ColumnElement, ForeignKey, Select, UniqueConstraint, bindparam, inspect, select, type_coerce
@@ -235,7 +235,9 @@ class Writer:
         if ctx.principal.clients is None:
             return
         for name, value in values.items():
-            for key in inspect(resource.model).column_attrs[name].columns[0].foreign_keys if value is not None else ():
+            if value is None:
+                continue
+            for key in inspect(resource.model).column_attrs[name].columns[0].foreign_keys:
                 parent = self._catalog.by_table.get(key.column.table.description)
                 if parent is None:
                     continue
@@ -245,8 +247,9 @@ class Writer:
                     raise InvalidError(f"{name} names no {parent.name} that you can see.", field=name) from error
 
     def _delete(self, ctx: Context, record: Any, *, cascade: bool) -> None:
+        model = cast("type[Base]", type(record))
         blocking: list[dict[str, Any]] = []
-        for key, child in children(type(record)):
+        for key, child in children(model):
             found = ctx.session.execute(select(child).where(key.parent == record.id)).scalars().all()
             rule = (key.ondelete or "RESTRICT").upper()
             if not found:
@@ -261,7 +264,7 @@ class Writer:
                 blocking.append(self._listed(child, rule, found))
         if blocking:
             raise ConflictError(
-                f"The {self._noun(type(record))} still has records that depend on it.",
+                f"The {self._noun(model)} still has records that depend on it.",
                 hint="Retire it instead, or delete them first; cascade=true deletes those that may go with it, "
                 "and a dry run shows which.",
                 code="has-children",
@@ -270,7 +273,7 @@ class Writer:
         ctx.session.delete(record)
         ctx.session.flush()
         gone: list[dict[str, str]] = ctx.info.setdefault(DELETED, [])
-        gone.append({"noun": self._noun(type(record)), "id": str(getattr(record, "id", ""))})
+        gone.append({"noun": self._noun(model), "id": str(getattr(record, "id", ""))})
 
     def _noun(self, model: type[Base]) -> str:
         table = model.__table__.description

@@ -26,6 +26,14 @@ CONNECT_SECONDS: Final = 10
 READ_SECONDS: Final = 60
 BUSY_MILLISECONDS: Final = 5_000
 
+# Error numbers of MariaDB.
+RECORD_CHANGED: Final = 1020
+LOCK_WAIT_TIMEOUT: Final = 1205
+DEADLOCK: Final = 1213
+CHECK_FAILED: Final = 4025
+
+SqliteValue = str | bytes | int | float | None
+
 NAMING: Final = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -165,7 +173,7 @@ def sqlite_engine(path: str, *, writing: bool) -> Engine:
     return engine
 
 
-def _lower(value: object) -> object:
+def _lower(value: SqliteValue) -> SqliteValue:
     # SQLite folds ASCII only; search must find "Größe" by "grösse" as the server databases do.
     return value.lower() if isinstance(value, str) else value
 
@@ -179,13 +187,16 @@ def is_transient(error: BaseException) -> bool:
         return True
     if isinstance(cause, sqlite3.OperationalError):
         return getattr(cause, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-    return bool(cause and cause.args and cause.args[0] in {1213, 1205, 1020})
+    number = cause.args[0] if cause and cause.args else None
+    return number in {DEADLOCK, LOCK_WAIT_TIMEOUT, RECORD_CHANGED}
 
 
 def is_lock_timeout(error: BaseException) -> bool:
     """True when another transaction held a lock for longer than we wait."""
     cause = getattr(error, "orig", None)
-    return getattr(cause, "sqlstate", None) == "55P03" or bool(cause and cause.args and cause.args[0] == 1205)
+    return getattr(cause, "sqlstate", None) == "55P03" or bool(
+        cause and cause.args and cause.args[0] == LOCK_WAIT_TIMEOUT
+    )
 
 
 def is_check_violation(error: DBAPIError) -> bool:
@@ -193,6 +204,6 @@ def is_check_violation(error: DBAPIError) -> bool:
     cause = error.orig
     return (
         getattr(cause, "sqlstate", None) == "23514"
-        or bool(cause and cause.args and cause.args[0] == 4025)
+        or bool(cause and cause.args and cause.args[0] == CHECK_FAILED)
         or "CHECK constraint failed" in str(cause)
     )

@@ -15,7 +15,7 @@ from sqlalchemy import Index, insert, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from worklore.kernel.audit import unaudited
-from worklore.kernel.context import Context
+from worklore.kernel.context import Context, ReadContext
 from worklore.kernel.db import Base
 from worklore.kernel.types import Line, column, utcnow, uuid7
 
@@ -73,7 +73,7 @@ def emit(ctx: Context, event: str, key: str, payload: Mapping[str, Any]) -> None
     ctx.session.connection().execute(insert(OutboxEvent), [row])
 
 
-def pending(ctx: Context) -> list[Event]:
+def pending(ctx: ReadContext) -> list[Event]:
     """The oldest events whose time has come."""
     waiting = (
         select(OutboxEvent.id, OutboxEvent.event, OutboxEvent.key, OutboxEvent.payload)

@@ -1,12 +1,13 @@
 """A lock file beside a SQLite database: one process at a time owns the file."""
 
 import os
+import sys
 from pathlib import Path
 from typing import IO
 
 from worklore.kernel.errors import UnavailableError
 
-if os.name == "nt":
+if sys.platform == "win32":
     import msvcrt
 
     def _lock(handle: IO[str]) -> None:

@@ -64,8 +64,16 @@ def former(ctx: Context, key: str, digest: str) -> dict[str, Any] | None:
 def remember(ctx: Context, key: str, digest: str, pointer: dict[str, Any]) -> None:
     """Keep the key with its effect; both commit together."""
     now = ctx.now()
-    row = {"principal": ctx.principal.actor, "key": key, "digest": digest, "state": "done", "pointer": pointer}
-    row |= {"request_id": ctx.request_id, "created_at": now, "expires_at": now + KEPT_FOR}
+    row = {
+        "principal": ctx.principal.actor,
+        "key": key,
+        "digest": digest,
+        "state": "done",
+        "pointer": pointer,
+        "request_id": ctx.request_id,
+        "created_at": now,
+        "expires_at": now + KEPT_FOR,
+    }
     try:
         ctx.session.connection().execute(insert(IdempotencyKey), [row])
     except IntegrityError as error:
@@ -75,5 +83,4 @@ def remember(ctx: Context, key: str, digest: str, pointer: dict[str, Any]) -> No
 def forget_expired(ctx: Context) -> int:
     """Drop keys whose time is over; how many."""
     expired = delete(IdempotencyKey).where(IdempotencyKey.expires_at < ctx.now())
-    result: Any = ctx.session.execute(unaudited(expired, "the keys record no state of the product"))
-    return result.rowcount
+    return ctx.session.connection().execute(unaudited(expired, "the keys record no state of the product")).rowcount

@@ -77,7 +77,7 @@ def ensure_repeating(ctx: Context, kind: str, seconds: int) -> None:
     """Have exactly one repeating job of a kind."""
     job = ctx.session.execute(select(Job).where(Job.key == kind)).scalar_one_or_none()
     if job is None:
-        row = {"id": uuid7(), "kind": kind, "key": kind, "payload": {}, "repeat_seconds": seconds}
+        row: dict[str, Any] = {"id": uuid7(), "kind": kind, "key": kind, "payload": {}, "repeat_seconds": seconds}
         row |= {"created_at": ctx.now(), "run_after": ctx.now(), "state": JobState.pending, "attempt": 0, "version": 1}
         ctx.session.connection().execute(insert(Job), [row])
     elif job.repeat_seconds != seconds or job.state in {JobState.failed, JobState.done}:

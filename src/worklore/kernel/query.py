@@ -261,7 +261,8 @@ def _since(resource: Resource, text: str | None) -> datetime | None:
         return None
     if "created_at" not in wire(resource).fields:
         raise BadRequestError(f"{resource.plural} keep no time of change.", code="parameter-value")
-    return _parse(wire(resource).adapters["created_at"], "since", text)
+    moment: datetime = _parse(wire(resource).adapters["created_at"], "since", text)
+    return moment
 
 
 def selection(resource: Resource, known: Mapping[str, str]) -> tuple[str, ...]:
@@ -399,15 +400,14 @@ def where(resource: Resource, ask: Ask, *, bound_too: bool = True) -> list[Colum
         for item in ask.conditions
         if bound_too or item.operator not in _BOUND
     ]
-    for word in ask.words:
-        made.append(or_(*(_contains(resource.table.c[found.key], word) for found in resource.search)))
+    made += [or_(*(_contains(resource.table.c[found.key], word) for found in resource.search)) for word in ask.words]
     if ask.since is not None:
         changed = columns.get("updated_at", columns["created_at"])
         made.append(changed >= ask.since)
     return made
 
 
-def count(resource: Resource, ask: Ask, extra: ColumnElement[bool] | None) -> Select[tuple[int]]:
+def count(resource: Resource, ask: Ask, extra: ColumnElement[bool] | None) -> Select[int]:
     """How many rows the request has in all."""
     conditions = where(resource, ask)
     if extra is not None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from inspect import cleandoc
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from sqlalchemy import Table
 from sqlalchemy.orm import InstrumentedAttribute
@@ -68,11 +68,9 @@ class Resource:
     check: Check | None = None
 
     @cached_property
-    def table(self) -> Table:
+    def table(self) -> Table[Any]:
         """The table behind the class."""
-        table = self.model.__table__
-        assert isinstance(table, Table)  # noqa: S101 - no class here is mapped to a join
-        return table
+        return cast("Table[Any]", self.model.__table__)  # no class here is mapped to a join
 
     @cached_property
     def description(self) -> str:

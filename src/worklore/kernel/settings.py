@@ -36,24 +36,24 @@ class Settings(BaseSettings):
 
     data: Path = Field(default_factory=data_folder, description="Folder of the database file and the hub's key.")
     database_url: SecretStr | None = Field(
-        None, description="sqlite:///path, mariadb://user@host/name or postgresql://user@host/name."
+        default=None, description="sqlite:///path, mariadb://user@host/name or postgresql://user@host/name."
     )
-    host: str = Field("127.0.0.1", description="Address to listen on.")
-    port: int = Field(8420, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
-    public_url: str | None = Field(None, description="The address people use, when a proxy stands in front.")
-    log_level: str = Field("info", description="debug, info, warning or error.")
-    access_minutes: int = Field(10, ge=1, le=60, description="Life of an access token.")
-    token_days: int = Field(90, ge=1, le=3650, description="Life of a machine's token.")
-    job_threads: int = Field(2, ge=1, le=32, description="Threads that carry out background jobs.")
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=8420, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
+    public_url: str | None = Field(default=None, description="The address people use, when a proxy stands in front.")
+    log_level: str = Field(default="info", description="debug, info, warning or error.")
+    access_minutes: int = Field(default=10, ge=1, le=60, description="Life of an access token.")
+    token_days: int = Field(default=90, ge=1, le=3650, description="Life of a machine's token.")
+    job_threads: int = Field(default=2, ge=1, le=32, description="Threads that carry out background jobs.")
 
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the library's signature
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
         dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library's signature
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments win over the environment, the environment over the file."""
         return init_settings, env_settings, dotenv_settings

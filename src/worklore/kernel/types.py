@@ -10,12 +10,12 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 from sqlalchemy import (
@@ -98,7 +98,7 @@ class UtcDateTime(TypeDecorator[datetime]):
             return dialect.type_descriptor(postgresql.TIMESTAMP(timezone=True))
         return dialect.type_descriptor(mysql.DATETIME(fsp=6))
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | datetime | None:
         if value is None:
             return None
         if value.tzinfo is None:
@@ -113,7 +113,8 @@ class UtcDateTime(TypeDecorator[datetime]):
             return None
         if dialect.name == "sqlite":
             return datetime.fromisoformat(value)
-        return value.astimezone(UTC) if dialect.name == "postgresql" else value.replace(tzinfo=UTC)
+        moment: datetime = value
+        return moment.astimezone(UTC) if dialect.name == "postgresql" else moment.replace(tzinfo=UTC)
 
 
 # --- text, numbers, JSON --------------------------------------------------------------------------------------------
@@ -162,15 +163,13 @@ class Id(TypeDecorator[uuid.UUID]):
             return dialect.type_descriptor(String(36))
         return dialect.type_descriptor(Uuid(as_uuid=True))
 
-    def process_bind_param(self, value: uuid.UUID | None, dialect: Dialect) -> Any:
+    def process_bind_param(self, value: uuid.UUID | None, dialect: Dialect) -> str | uuid.UUID | None:
         if value is None or dialect.name != "sqlite":
             return value
         return str(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> uuid.UUID | None:
-        if value is None or dialect.name != "sqlite":
-            return value
-        return uuid.UUID(value)
+        return uuid.UUID(value) if dialect.name == "sqlite" and value is not None else cast("uuid.UUID | None", value)
 
 
 class Money(TypeDecorator[Decimal]):
@@ -187,7 +186,7 @@ class Money(TypeDecorator[Decimal]):
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
         return float(value) if value is not None and dialect.name == "sqlite" else value
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
+    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:  # noqa: ARG002 - the same on all
         return None if value is None else _cents(value)
 
 
@@ -259,6 +258,10 @@ def wire_value(value: Any) -> Any:
             return value
 
 
+def _values(members: Iterable[enum.Enum]) -> list[str]:
+    return [member.value for member in members]
+
+
 ANNOTATIONS: dict[Any, Any] = {
     uuid.UUID: Id(),
     datetime: UtcDateTime(),
@@ -278,7 +281,7 @@ ANNOTATIONS: dict[Any, Any] = {
         native_enum=False,
         create_constraint=True,
         length=50,
-        values_callable=lambda members: [member.value for member in members],
+        values_callable=_values,
         validate_strings=True,
     ),
 }

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
-from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Union, cast, get_args, get_origin, get_type_hints
 
 from pydantic import (
     AfterValidator,
@@ -24,6 +24,7 @@ from pydantic import (
     create_model,
 )
 from sqlalchemy import BigInteger, Column, inspect
+from sqlalchemy.sql.schema import ScalarElementColumnDefault
 
 from worklore.kernel.resource import Resource
 from worklore.kernel.types import Line
@@ -46,8 +47,13 @@ def clean_text(value: str) -> str:
     return value
 
 
-def clean_json(value: Any, depth: int = 0) -> Any:
+def clean_json(value: Any) -> Any:
     """Refuse what some database or reader cannot keep: bad text, integers beyond 64 bits, endless nesting."""
+    _check_json(value, 0)
+    return value
+
+
+def _check_json(value: object, depth: int) -> None:
     if depth > MAX_DEPTH:
         raise ValueError(f"JSON may nest at most {MAX_DEPTH} deep")
     if isinstance(value, str):
@@ -57,13 +63,12 @@ def clean_json(value: Any, depth: int = 0) -> Any:
     elif isinstance(value, float) and value - value != 0:
         raise ValueError("numbers must be finite")
     elif isinstance(value, dict):
-        for key, item in value.items():
+        for key, item in cast("dict[str, object]", value).items():
             clean_text(key)
-            clean_json(item, depth + 1)
+            _check_json(item, depth + 1)
     elif isinstance(value, list):
-        for item in value:
-            clean_json(item, depth + 1)
-    return value
+        for item in cast("list[object]", value):
+            _check_json(item, depth + 1)
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -137,19 +142,24 @@ def wire(resource: Resource) -> Wire:
             continue
         optional = nullable or column.default is not None or column.server_default is not None
         wanted = value | None if nullable else value
-        create[key] = (wanted, _with_default(about, column)) if optional else (wanted, about)
+        create[key] = (wanted, _with_default(column)) if optional else (wanted, about)
         if key not in fixed:
             patch[key] = (wanted, Field(default=None, description=column.doc))
     title = "".join(part.capitalize() for part in resource.name.split("-"))
-    make = lambda suffix, fields: create_model(f"{title}{suffix}", __base__=WireModel, **fields)  # noqa: E731
-    return Wire(make("", read), make("Create", create), make("Patch", patch), columns, adapters, attributes)
+    return Wire(
+        create_model(title, __base__=WireModel, **read),
+        create_model(f"{title}Create", __base__=WireModel, **create),
+        create_model(f"{title}Patch", __base__=WireModel, **patch),
+        columns,
+        adapters,
+        attributes,
+    )
 
 
-def _with_default(about: Any, column: Column[Any]) -> Any:
+def _with_default(column: Column[Any]) -> Any:
     default = column.default
-    if default is not None and default.is_scalar:
-        return Field(default=default.arg, description=column.doc)
-    return Field(default=None, description=column.doc)
+    constant = default.arg if isinstance(default, ScalarElementColumnDefault) else None
+    return Field(default=constant, description=column.doc)
 
 
 def _unwrap(hint: Any) -> tuple[Any, bool]:

@@ -1,8 +1,9 @@
 """Alembic's entry: runs on the connection it is handed."""
 
-from typing import Any
+from typing import Any, Literal
 
 from alembic import context
+from alembic.autogenerate.api import AutogenContext
 from sqlalchemy import DefaultClause
 from sqlalchemy.sql.elements import False_, True_
 
@@ -16,7 +17,7 @@ TABLES = (CATALOG, events, idempotency, jobs, sequence)
 connection = context.config.attributes["connection"]
 
 
-def render(kind: str, thing: Any, _: Any) -> str | bool:
+def render(kind: str, thing: Any, _: AutogenContext) -> str | Literal[False]:
     """How a revision names the kernel's types, and truth, which every dialect spells in its own way."""
     if kind == "type" and type(thing).__module__ == types.__name__:
         return "types.Json()" if isinstance(thing, types.Json) else f"types.{thing!r}"

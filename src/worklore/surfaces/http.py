@@ -8,9 +8,10 @@ import hashlib
 import threading
 import uuid
 from asyncio import wrap_future
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote
 
@@ -217,7 +218,7 @@ class Gateway:
             return await wrap_future(self.database.submit(work, operation))
 
     @contextmanager
-    def _alone(self, actor: Principal, once: Once | None) -> Iterator[None]:
+    def _alone(self, actor: Principal, once: Once | None) -> Generator[None]:
         """Refuse a second request under a key whose first is still running on this node."""
         if once is None:
             yield
@@ -250,7 +251,7 @@ def problem(error: HubError, request: Request) -> Response:
     """The answer to an error the caller is told about."""
     body = error.problem() | {"instance": request.url.path, "request_id": str(request_id(request))}
     headers = {"content-type": "application/problem+json"}
-    if error.status == 401:
+    if error.status == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"
     if "retry_after" in error.members:
         headers["retry-after"] = str(error.members["retry_after"])
@@ -264,7 +265,7 @@ async def _on_hub_error(request: Request, error: Exception) -> Response:
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
-    if error.status_code == 404:
+    if error.status_code == HTTPStatus.NOT_FOUND:
         return problem(NotFoundError(f"There is nothing at {request.url.path}.", code="no-such-path"), request)
     known = HubError(str(error.detail), code="http-error")
     body = known.problem() | {"status": error.status_code, "title": str(error.detail)}

@@ -144,6 +144,9 @@ def describe_operation(resource: Resource, verb: str, *, many: bool) -> dict[str
     schemas = wire(resource)
     one = _ref(schemas.read)
     body: dict[str, Any] | None = None
+    problems: tuple[int, ...]
+    named: dict[str, Any]
+    item: dict[str, Any]
     match verb:
         case "list":
             parameters, problems = _list_parameters(resource), (400, 401, 403)
@@ -202,6 +205,7 @@ def describe_operation(resource: Resource, verb: str, *, many: bool) -> dict[str
     }
     if body is not None:
         extra["requestBody"] = {"required": True, "content": _json(body)}
+    noun = resource.plural if verb == "list" or many else resource.name
     title = resource.name.replace("-", " ")
     plural = resource.plural.replace("-", " ")
     summary = {
@@ -212,9 +216,7 @@ def describe_operation(resource: Resource, verb: str, *, many: bool) -> dict[str
         "delete": f"Delete several {plural}" if many else f"Delete one {title}",
     }[verb]
     return {
-        "operation_id": f"{verb}_{'many_' if many else ''}{resource.plural if verb == 'list' or many else resource.name}".replace(
-            "-", "_"
-        ),
+        "operation_id": f"{verb}_{'many_' if many else ''}{noun}".replace("-", "_"),
         "summary": summary,
         "description": resource.description,
         "tags": [resource.plural],

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 from fastapi import APIRouter, Request, Response
@@ -228,9 +228,9 @@ class RestResource:
             if pointer is not None:
                 return self._again(ctx, pointer)
             answer = work(ctx)
-            items = answer.body if isinstance(answer.body, list) else [answer.body] if answer.body else []
-            ids = [item["id"] for item in items]
             several = isinstance(answer.body, list)
+            items: list[dict[str, Any]] = answer.body if several else [answer.body] if answer.body else []
+            ids = [item["id"] for item in items]
             remember(ctx, once.key, once.digest, {"status": int(answer.status), "ids": ids, "several": several})
             return answer
 
@@ -256,20 +256,20 @@ class RestResource:
 
     def _several(self, model: type[BaseModel], body: bytes) -> list[Any]:
         try:
-            parsed = orjson.loads(body)
+            parsed: Any = orjson.loads(body)
         except orjson.JSONDecodeError as error:
             raise InvalidError(f"The body is not JSON: {error.msg}.", code="not-json") from error
-        if not isinstance(parsed, list) or not 0 < len(parsed) <= MAX_BULK:
+        items = cast("list[object]", parsed) if isinstance(parsed, list) else []
+        if not 0 < len(items) <= MAX_BULK:
             raise InvalidError(f"A bulk body is a list of 1 to {MAX_BULK} objects.")
         bodies: list[Any] = []
-        for position, item in enumerate(parsed):
+        for position, item in enumerate(items):
             try:
                 bodies.append(model.model_validate_json(orjson.dumps(item)))
             except ValidationError as error:
                 refused = not_valid(error)
-                raise InvalidError(
-                    f"Item {position}: {refused.detail}", **(dict(refused.members) | {"item": position})
-                ) from error
+                errors = refused.members["errors"]
+                raise InvalidError(f"Item {position}: {refused.detail}", errors=errors, item=position) from error
         return bodies
 
 
@@ -356,13 +356,13 @@ def routes(catalog: Catalog, gateway: Gateway) -> APIRouter:
                     **describe_operation(resource, verb, many=not tail and verb in {"patch", "delete"}),
                 )
     for action in catalog.actions:
-        resource = catalog.by_name[action.on] if action.on else None
-        path = f"/{resource.plural}/{{id}}/{action.name}" if resource else f"/{action.path or action.name}"
+        on = catalog.by_name[action.on] if action.on else None
+        path = f"/{on.plural}/{{id}}/{action.name}" if on else f"/{action.path or action.name}"
         router.add_api_route(
             path,
-            RestAction(action, resource, gateway).call,
+            RestAction(action, on, gateway).call,
             methods=["POST"],
             response_class=Response,
-            **describe_action(action, resource),
+            **describe_action(action, on),
         )
     return router
