@@ -1,0 +1,146 @@
+"""What works and what does not, told aloud: the hooks themselves are silent."""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from worklore_cli.connecting import hook_log
+from worklore_client import agent_settings
+from worklore_client.config import Config, NotConnected, load
+from worklore_client.spool import FlushState, note_files
+from worklore_client.wire import Hub, HubError, HubRefused
+
+STALE_SECONDS = 3_600.0
+"""Age at which a note that still waits is a fault."""
+RECENT = timedelta(days=1)
+_ADVICE = {
+    "hub-unreachable": "the hub did not answer: is it running, is the network there?",
+    "hub-timeout": "the hub took longer than a hook may wait (prompt_ms and start_ms in the configuration)",
+    "token-expired": "connect again with a new code",
+    "token-invalid": "connect again with a new code",
+    "answer-401": "connect again with a new code",
+    "insecure-url": "the hub's address is plain http to another machine: connect with its https address",
+    "not-connected": "run `worklore connect URL --code CODE`",
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding: `state` is ok, warning or failure. Only failures mean that memory does not work."""
+
+    name: str
+    state: str
+    detail: str
+    hint: str = ""
+
+
+def examine(home: Path) -> list[Check]:
+    """All checks, in the order in which one explains the next. Changes nothing."""
+    checks: list[Check] = []
+    try:
+        config = load(home)
+        hub = Hub(config.hub, config.token, timeout=10, ca_file=config.options.get("ca_file", ""))
+    except (NotConnected, HubError) as error:
+        hint = "Run `worklore connect URL --code CODE`"
+        checks.append(Check("connected", "failure", str(error), hint))
+    else:
+        checks += [*_permissions(config), *_hub(hub)]
+    return [*checks, *_hooks(home), _spool(home), _last_flush(home), _log(home)]
+
+
+def working(checks: list[Check]) -> bool:
+    """True when memory works."""
+    return all(check.state != "failure" for check in checks)
+
+
+def _permissions(config: Config) -> list[Check]:
+    path = config.home / "config"
+    if path.stat().st_mode & 0o077 == 0:
+        return []
+    return [Check("permissions", "warning", f"{path} can be read by others", f"chmod 600 {path}")]
+
+
+def _hub(hub: Hub) -> list[Check]:
+    try:
+        version = hub.get("/healthz").get("version", "unknown")
+    except HubError as error:
+        return [Check("hub", "failure", str(error), "Start the hub (`worklore serve`) or correct its address")]
+    checks = [Check("hub", "ok", f"{hub.url} answers, version {version}")]
+    try:
+        me = hub.get("me")
+    except HubError as error:
+        return [*checks, Check("token", "failure", str(error), "Connect again with a new code")]
+    user: Any = me.get("user") or {}
+    checks.append(Check("token", "ok", f"valid for {user.get('email', me.get('kind'))}"))
+    try:
+        begun = time.perf_counter()
+        answer = hub.post(
+            "recall", {"question": "worklore doctor", "project": None, "identity": None, "budget": 200, "limit": 3}
+        )
+        milliseconds = (time.perf_counter() - begun) * 1000
+    except HubRefused as error:
+        return [*checks, Check("memory", "failure", str(error), "Look at the hub's log")]
+    except HubError as error:
+        return [*checks, Check("memory", "failure", str(error), "Start the hub or look at its log")]
+    searched = answer.get("searched", 0)
+    return [*checks, Check("memory", "ok", f"recall answered in {milliseconds:.0f} ms, {searched} memories searched")]
+
+
+def _hooks(home: Path) -> list[Check]:
+    path = agent_settings.settings_path()
+    again = "Run `worklore connect` again"
+    try:
+        found = agent_settings.installed(path)
+    except agent_settings.SettingsRefused as error:
+        return [Check("hooks", "failure", str(error), "Repair the file")]
+    missing = [event for event in agent_settings.TIMEOUTS if event not in found]
+    if missing:
+        return [Check("hooks", "failure", f"{', '.join(missing)} not in {path}", again)]
+    for event, ours in found.items():
+        for entry in ours:
+            command = agent_settings.command_of(entry)
+            files = [command[0], *(part for part in command if part.endswith(".py"))]
+            gone = [part for part in files if not Path(part).exists()]
+            if gone:
+                return [Check("hooks", "failure", f"{event} runs {gone[0]}, which is not there", again)]
+            if str(home) not in command:
+                return [Check("hooks", "failure", f"{event} serves another folder than {home}", again)]
+    return [Check("hooks", "ok", f"{', '.join(found)} in {path}")]
+
+
+def _spool(home: Path) -> Check:
+    notes = note_files(home)
+    if not notes:
+        return Check("spool", "ok", "empty: everything noted has been sent")
+    age = time.time() - notes[0].stat().st_mtime
+    detail = f"{len(notes)} notes wait, the oldest for {age / 60:.0f} minutes"
+    if age < STALE_SECONDS:
+        return Check("spool", "ok", detail)
+    return Check("spool", "failure", detail, "See `last flush` and the log for what keeps them")
+
+
+def _last_flush(home: Path) -> Check:
+    state = FlushState.load(home)
+    if state.last_error:
+        said = f"failed at {_when(state.last_failure)}: {state.last_error}"
+        return Check("last flush", "warning", said, _ADVICE.get(state.last_error, ""))
+    if not state.last_success:
+        return Check("last flush", "ok", "nothing has been sent yet")
+    return Check("last flush", "ok", f"{_when(state.last_success)}, {state.windows} memories stored so far")
+
+
+def _log(home: Path) -> Check:
+    since = (datetime.now(UTC) - RECENT).strftime("%Y-%m-%dT%H:%M:%SZ")
+    recent = [line for line in hook_log(home) if line[:20] >= since]
+    if not recent:
+        return Check("hook log", "ok", "no failures in the last day")
+    detail = f"{len(recent)} failures in the last day, latest: {'; '.join(recent[-3:])}"
+    return Check(
+        "hook log", "warning", detail, _ADVICE.get(recent[-1].split()[-1], f"All of them: {home / 'hook.log'}")
+    )
+
+
+def _when(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

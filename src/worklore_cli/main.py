@@ -1,0 +1,260 @@
+"""The ``worklore`` command."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress, TaskID
+from rich.table import Table
+
+from worklore_cli import connecting, doctor, hub_process, replaying, showing
+from worklore_cli.failure import Failure
+from worklore_client.agent_settings import SettingsRefused
+from worklore_client.config import client_home
+from worklore_client.identity import identity
+from worklore_client.spool import FlushState, note_files
+from worklore_client.wire import HubError
+
+HUB_COMMANDS = {
+    "serve": "Start the hub on this machine.",
+    "db": "Upgrade, check and back up the hub's database.",
+    "config": "Show and check the hub's settings.",
+    "bench": "Measure recall and speed of the hub.",
+    "hub": "Other things to do on the hub's own machine.",
+}
+
+app = typer.Typer(
+    name="worklore",
+    help="The record of work and the memory that people and their AI agents share.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; change nothing.")]
+COLOURS = {"ok": "green", "warning": "yellow", "failure": "red"}
+
+
+def say(text: str) -> None:
+    """Print a line as it is."""
+    out.print(escape(text))
+
+
+def print_json(value: Any) -> None:
+    """Print `value` as JSON on stdout."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and leave."""
+    if wanted:
+        say(f"worklore {installed_version('worklore')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """The record of work and the memory that people and their AI agents share."""
+
+
+@app.command()
+def connect(
+    url: Annotated[str, typer.Argument(help="The hub's address, as it prints it when it starts.")],
+    *,
+    code: Annotated[str | None, typer.Option(help="The one-time code. Not needed where the token still works.")] = None,
+    name: Annotated[str | None, typer.Option(help="What people call this machine [its host name].")] = None,
+    ca_file: Annotated[str, typer.Option(help="Certificate authority of the hub, where it is an internal one.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Connect this machine: sign in, register it, put the hooks into the agent's settings, prove a round trip."""
+    target = connecting.Target(client_home(), url, code, name, ca_file)
+    planned = connecting.plan(target)
+    path = planned.change.path
+    if dry_run:
+        say("Would use the token of this machine" if planned.config else "Would exchange the code for a token")
+        say(f"Would {'write our hooks to' if planned.change.needed else 'leave the hooks as they are in'} {path}")
+        return
+    if planned.change.needed and not yes and sys.stdin.isatty():
+        typer.confirm(f"Write our hooks to {path}?", default=True, abort=True)
+    connecting.connect(target, planned, say)
+    say("Connected. `worklore doctor` says at any time whether memory works, `worklore disconnect` takes it out again")
+
+
+@app.command()
+def disconnect(*, dry_run: DryRun = False) -> None:
+    """Take exactly our hooks out of the agent's settings and forget the token."""
+    connecting.disconnect(client_home(), say, dry_run=dry_run)
+
+
+@app.command("doctor")
+def run_doctor(*, as_json: AsJson = False) -> None:
+    """Say what works and what does not. Exits with 1 when memory does not work."""
+    checks = doctor.examine(client_home())
+    works = doctor.working(checks)
+    if as_json:
+        print_json({"working": works, "checks": [asdict(check) for check in checks]})
+    else:
+        table = Table(box=None, show_header=False, pad_edge=False)
+        for check in checks:
+            detail = escape(check.detail) + (f"\n→ {escape(check.hint)}" if check.hint else "")
+            table.add_row(f"[{COLOURS[check.state]}]{check.state}[/]", check.name, detail)
+        out.print(table)
+        say("Memory works" if works else "Memory does NOT work on this machine")
+    if not works:
+        raise typer.Exit(1)
+
+
+@app.command()
+def status(*, as_json: AsJson = False) -> None:
+    """Say in one line where this machine stands, without asking the hub for more than a sign of life."""
+    config, hub = connecting.connected(client_home())
+    try:
+        hub.get("/healthz")
+        answers = True
+    except HubError:
+        answers = False
+    state = FlushState.load(config.home)
+    waiting = len(note_files(config.home))
+    if as_json:
+        known = {"hub": config.hub, "answers": answers, "waiting": waiting, "last_success": state.last_success}
+        print_json({**known, "last_error": state.last_error or None})
+    else:
+        sent = f"{waiting} notes wait" if waiting else "everything sent"
+        failed = f", last flush failed: {state.last_error}" if state.last_error else ""
+        say(f"{config.hub} {'answers' if answers else 'DOES NOT ANSWER'}; {sent}{failed}")
+    if not answers:
+        raise typer.Exit(1)
+
+
+@app.command()
+def code(*, as_json: AsJson = False) -> None:
+    """Make a further one-time code, to connect another machine."""
+    config, hub = connecting.connected(client_home())
+    made = hub.post("setup-codes", {})
+    if as_json:
+        print_json(made)
+    else:
+        say(f"On the other machine:  worklore connect {config.hub} --code {made['code']}")
+        say(f"Good once, until {made['expires_at']}")
+
+
+@app.command()
+def recall(
+    question: Annotated[str, typer.Argument(help="What you want to know.")],
+    *,
+    project: Annotated[str | None, typer.Option(help="Id or slug of a project [the one of this folder].")] = None,
+    budget: Annotated[int, typer.Option(min=1, help="Tokens the answer may cost.")] = 1000,
+    limit: Annotated[int | None, typer.Option(min=1, help="Memories at most.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the memory a question, as an agent would."""
+    config, hub = connecting.connected(client_home())
+    about = None if project else identity(str(Path.cwd()), config.home / "roots.json")
+    asked = {"question": question, "project": project, "identity": about, "budget": budget, "limit": limit}
+    answer = hub.post("recall", asked)
+    if as_json:
+        print_json(answer)
+        return
+    if answer["text"]:
+        say(str(answer["text"]))
+    else:
+        say("Nothing is remembered about that in this project")
+    cost = f"{answer['tokens']} of {budget} tokens ({answer['tokenizer']})"
+    err.print(escape(f"{cost}, {len(answer['items'])} of {answer['searched']} memories, {answer['ms']:.0f} ms"))
+
+
+def _add_hub_command(name: str, text: str) -> None:
+    def command(context: typer.Context) -> None:
+        raise typer.Exit(hub_process.run_hub([name, *context.args]))
+
+    passing: dict[str, Any] = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+    app.command(name, help=text, rich_help_panel="On the hub's machine", context_settings=passing)(command)
+
+
+@app.command()
+def replay(
+    files: Annotated[
+        list[Path], typer.Argument(help="Transcripts as the agent writes them (JSONL).", exists=True, dir_okay=False)
+    ],
+    *,
+    home: Annotated[Path | None, typer.Option(help="The client's folder [WORKLORE_HOME or ~/.worklore].")] = None,
+    folder: Annotated[Path | None, typer.Option(help="The project's folder to work in [the present one].")] = None,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for everything to be sent.")] = 120.0,
+    as_json: AsJson = False,
+) -> None:
+    """Drive recorded transcripts through the installed hooks, as if they happened now. Twice doubles nothing."""
+    runner = replaying.Replay((home or client_home()).absolute(), (folder or Path.cwd()).absolute(), wait)
+    with Progress(console=err, transient=True, disable=as_json or not err.is_terminal) as progress:
+        reports: list[replaying.Report] = []
+        for path in files:
+            task = progress.add_task(path.name)
+            reports.append(runner.run(path, partial(_progressed, progress, task)))
+    total = replaying.total(reports)
+    if as_json:
+        print_json({**total, "files": [report.as_dict() for report in reports]})
+    else:
+        for report in reports:
+            say(report.line())
+        say(replaying.summary(total))
+    if total["failures"] or not total["drained"]:
+        raise typer.Exit(1)
+
+
+def _progressed(progress: Progress, task: TaskID, done: int, total: int) -> None:
+    progress.update(task, completed=done, total=total)
+
+
+@app.command()
+def demo() -> None:
+    """Show it on a hub of its own: work done on one pretended machine is told to the agent on another."""
+    showing.demo(say)
+
+
+for _name, _text in HUB_COMMANDS.items():
+    _add_hub_command(_name, _text)
+
+
+def _reported(run: Callable[[], None]) -> int:
+    """Run the command; what goes wrong in a foreseen way becomes one line that says what to do."""
+    try:
+        run()
+    except Failure as failure:
+        what, hint = str(failure), failure.hint
+    except (HubError, SettingsRefused) as error:
+        what, hint = str(error), ""
+    else:
+        return 0
+    err.print(f"[red]worklore:[/] {escape(what)}" + (f". {escape(hint)}" if hint else ""))
+    return 1
+
+
+def main() -> None:
+    """Entry point of the command line."""
+    try:
+        sys.exit(_reported(app))
+    except KeyboardInterrupt:
+        err.print("worklore: interrupted")
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`): not a fault, but nothing more can be written.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
