@@ -4,10 +4,12 @@ import argparse
 import json
 import logging
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import structlog
@@ -16,6 +18,8 @@ import uvicorn
 from worklore.app import Hub, build
 from worklore.kernel.errors import HubError, UnavailableError
 from worklore.kernel.settings import Settings, describe, load
+from worklore.kernel.transaction import Database
+from worklore.ops import migrate
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,6 +52,18 @@ def _parser() -> argparse.ArgumentParser:
     config.add_argument("task", choices=["show"])
     config.add_argument("--json", action="store_true")
     config.set_defaults(run=_config)
+    database = commands.add_parser("db", help="look at or upgrade the database's schema")
+    database.add_argument("task", choices=["current", "upgrade"])
+    database.add_argument("--json", action="store_true")
+    database.set_defaults(run=_db)
+    bench = commands.add_parser("bench", help="measure recall on a data set").add_subparsers(
+        required=True, metavar="WHAT"
+    )
+    measured = bench.add_parser("recall", help="evidence recall of a data set's folder, beside FTS5 and grep")
+    measured.add_argument("folder", type=Path)
+    measured.add_argument("--json", action="store_true")
+    measured.add_argument("--database-url", help="a server to measure on, in a scratch database of its own")
+    measured.set_defaults(run=_bench_recall)
     document = commands.add_parser("openapi", help="print the OpenAPI document")
     document.set_defaults(run=_openapi)
     return parser
@@ -86,6 +102,9 @@ def _serve(options: argparse.Namespace) -> int:
     settings = load(host=options.host, port=options.port, database_url=options.database_url, data=options.data)
     _configure_log(settings)
     listening = _listen(settings)
+    # The server hands a signal it was stopped by on to whoever listened before: then leave in order, not by default.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
     hub = build(settings)
     try:
         code = hub.setup_code()
@@ -95,6 +114,10 @@ def _serve(options: argparse.Namespace) -> int:
     finally:
         hub.close()
     return 0
+
+
+def _leave(_: int, __: FrameType | None) -> None:
+    raise SystemExit(0)
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -151,6 +174,28 @@ def _config(options: argparse.Namespace) -> int:
     width = max(len(row["name"]) for row in rows)
     for row in rows:
         print(f"{row['name']:{width}}  {row['value'] or '-'}  ({row['source']})")  # noqa: T201 - a command's answer
+    return 0
+
+
+def _db(options: argparse.Namespace) -> int:
+    database = Database(load().url)
+    try:
+        backup = migrate.upgrade(database) if options.task == "upgrade" else None
+        found = migrate.state(database)
+    finally:
+        database.close()
+    facts = {"current": found.current, "needed": found.needed, "backup": str(backup) if backup else None}
+    standing = "up to date" if found.is_current else f"at {found.current}, this version needs {found.needed}"
+    print(json.dumps(facts) if options.json else f"The schema is {standing}.")  # noqa: T201 - a command's answer
+    return 0 if found.is_current else 1
+
+
+def _bench_recall(options: argparse.Namespace) -> int:
+    from worklore.memory.bench import table  # noqa: PLC0415 - one command needs it
+    from worklore.ops.bench import bench_recall  # noqa: PLC0415 - one command needs it
+
+    result = bench_recall(options.folder, options.database_url)
+    print(json.dumps(result, indent=2) if options.json else table(result))  # noqa: T201 - a command's answer
     return 0
 
 

@@ -9,6 +9,8 @@ from worklore.identity.user import USERS
 from worklore.kernel.action import Action
 from worklore.kernel.resource import Catalog, Resource
 from worklore.memory.context import CONTEXTS
+from worklore.memory.injection import INJECTIONS
+from worklore.memory.recall import RECALL
 from worklore.memory.source import TRANSCRIPTS
 from worklore.memory.window import WINDOWS
 from worklore.ops.job import CANCEL_JOB, JOBS, RETRY_JOB
@@ -29,6 +31,7 @@ RESOURCES: Final[tuple[Resource, ...]] = (
     CONTEXTS,
     TRANSCRIPTS,
     WINDOWS,
+    INJECTIONS,
     JOBS,
 )
 
@@ -36,6 +39,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
     IDENTIFY,
     TAG_SESSION,
     UNTAG_SESSION,
+    RECALL,
     RETRY_JOB,
     CANCEL_JOB,
 )

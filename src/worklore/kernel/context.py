@@ -4,12 +4,15 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
 from worklore.kernel.access import Principal
 from worklore.kernel.types import utcnow, uuid7
+
+DERIVED: Final = "derived"
+"""Where a session holds its database's derived state."""
 
 
 @dataclass(slots=True)
@@ -20,6 +23,11 @@ class ReadContext:
     principal: Principal
     request_id: uuid.UUID = field(default_factory=uuid7)
     now: Callable[[], datetime] = utcnow
+
+    @property
+    def derived(self) -> dict[str, Any]:
+        """What this process keeps beside the database and can rebuild from it at will, by name."""
+        return self.session.info[DERIVED]
 
 
 @dataclass(slots=True)

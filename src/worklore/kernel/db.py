@@ -5,6 +5,7 @@ so that a second hub on the same file is refused. Server databases get time-outs
 that accepts a connection and never answers would hold a thread for good.
 """
 
+import os
 import sqlite3
 import uuid
 from datetime import datetime
@@ -142,6 +143,10 @@ def server_engine(url: URL) -> Engine:
 
 def sqlite_engine(path: str, *, writing: bool) -> Engine:
     """An engine on a SQLite file: one connection that writes, or several that only read."""
+
+    if writing:
+        # SQLite gives its journal files the mode of the database file.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
 
     def connect() -> sqlite3.Connection:
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)

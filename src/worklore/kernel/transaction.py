@@ -13,7 +13,7 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from worklore.kernel.access import SYSTEM, Principal
 from worklore.kernel.audit import CONTEXT, AuditedSession
-from worklore.kernel.context import Context, ReadContext
+from worklore.kernel.context import DERIVED, Context, ReadContext
 from worklore.kernel.db import database_url, is_transient, server_engine, sqlite_engine
 from worklore.kernel.errors import RepeatUnitError, UnavailableError
 from worklore.kernel.filelock import FileLock
@@ -82,12 +82,13 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._lock: FileLock | None = None
         self._writer: _Writer | None = None
+        self._info: dict[Any, Any] = {DERIVED: {}}
         if self.is_sqlite:
             path = self._file()
             self._lock = FileLock(path)
             self.writing = sqlite_engine(str(path), writing=True)
             self.reading = sqlite_engine(str(path), writing=False)
-            self._writer = _Writer(self.writing)
+            self._writer = _Writer(self.writing, self._info)
         else:
             self.writing = self.reading = server_engine(self.url)
 
@@ -107,9 +108,9 @@ class Database:
         return self.url.get_backend_name()
 
     @contextmanager
-    def read(self, principal: Principal, request_id: uuid.UUID | None = None) -> Iterator[ReadContext]:
+    def read(self, principal: Principal, request_id: uuid.UUID | None = None) -> Generator[ReadContext]:
         """A view of one moment; nothing read in it can be written back through it."""
-        with AuditedSession(self.reading, autoflush=False) as session:
+        with AuditedSession(self.reading, autoflush=False, info=self._info) as session:
             yield ReadContext(session, principal, request_id or uuid7())
 
     def write(self, work: Work[T], operation: Operation = Operation()) -> T:
@@ -136,7 +137,7 @@ class Database:
         for attempt in range(1, MAX_ATTEMPTS + 1):
             committing = False
             try:
-                with AuditedSession(self.writing, expire_on_commit=False) as session:
+                with AuditedSession(self.writing, expire_on_commit=False, info=self._info) as session:
                     ctx = operation.context(session)
                     result = work(ctx)
                     session.flush()
@@ -206,9 +207,10 @@ class _Waiting:
 class _Writer(threading.Thread):
     """The thread that owns SQLite's writing connection."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, info: dict[Any, Any]) -> None:
         super().__init__(name="sqlite-writer", daemon=True)
         self._engine = engine
+        self._info = info
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._stopped = False
         self.start()
@@ -268,7 +270,9 @@ class _Writer(threading.Thread):
 
     def _run(self, connection: Connection, waiting: _Waiting) -> bool:
         """One unit in a savepoint; False when it has failed, was undone, and its caller knows."""
-        session = AuditedSession(connection, expire_on_commit=False, join_transaction_mode="create_savepoint")
+        session = AuditedSession(
+            connection, expire_on_commit=False, join_transaction_mode="create_savepoint", info=self._info
+        )
         try:
             with session:
                 ctx = waiting.operation.context(session)

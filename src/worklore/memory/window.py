@@ -17,10 +17,11 @@ SEQUENCE = "memory_windows"
 
 
 class Role(StrEnum):
-    """Who speaks in a window."""
+    """Who speaks in a window: the two sides of an agent's session, or a person among people."""
 
     user = "user"
     assistant = "assistant"
+    person = "person"
 
 
 class MemoryWindow(Created, Record):

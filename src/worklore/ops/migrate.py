@@ -1,7 +1,8 @@
 """Bringing a database to the schema this version needs, with a backup first when it holds anything."""
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,17 +70,39 @@ def upgrade(database: Database) -> Path | None:
     Raises:
         UnavailableError: the database was made by a newer version.
     """
-    before = state(database)
-    if before.is_current:
-        return None
-    backup = _backup(database, before.current) if before.current else None
+    with _alone(database):
+        before = state(database)
+        if before.is_current:
+            return None
+        backup = _backup(database, before.current) if before.current else None
+        _apply(database)
+    log.info("schema upgraded", before=before.current, now=before.needed, backup=str(backup) if backup else None)
+    return backup
+
+
+@contextmanager
+def _alone(database: Database) -> Iterator[None]:
+    """One hub upgrades a server's database at a time; the others wait. SQLite's lock file has seen to it already."""
+    if database.is_sqlite:
+        yield
+        return
+    postgres = database.dialect == "postgresql"
+    take = "SELECT pg_advisory_lock(hashtext('worklore'))" if postgres else "SELECT GET_LOCK('worklore-upgrade', 600)"
+    give = "SELECT pg_advisory_unlock(hashtext('worklore'))" if postgres else "SELECT RELEASE_LOCK('worklore-upgrade')"
+    with database.writing.connect() as connection:
+        connection.execute(text(take))
+        try:
+            yield
+        finally:
+            connection.execute(text(give))
+
+
+def _apply(database: Database) -> None:
     with database.writing.connect() as connection, connection.begin():
         if database.dialect == "mariadb":
             # Columns without a collation of their own then tell case apart, as on the other two databases.
             connection.execute(text("ALTER DATABASE CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"))
         command.upgrade(alembic_config(connection), "head")
-    log.info("schema upgraded", before=before.current, now=before.needed, backup=str(backup) if backup else None)
-    return backup
 
 
 def _backup(database: Database, revision: str | None) -> Path | None:

@@ -548,6 +548,23 @@ def upgrade() -> None:
     op.create_index(op.f("ix_conversation_contexts_session_id"), "conversation_contexts", ["session_id"], unique=False)
 
     op.create_table(
+        "injections",
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("session_id", types.Id(), nullable=False),
+        sa.Column("event", types.Line(length=50), nullable=False),
+        sa.Column("source_uuid", types.Line(length=100), nullable=False),
+        sa.Column("why", types.Line(length=200), nullable=False),
+        sa.Column("tokens", sa.Integer(), nullable=False),
+        sa.Column("useful", sa.Boolean(), nullable=True),
+        sa.Column("created_at", types.UtcDateTime(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["session_id"], ["sessions.id"], name=op.f("fk_injections_session_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_injections")),
+    )
+    op.create_index(op.f("ix_injections_session_id"), "injections", ["session_id"], unique=False)
+
+    op.create_table(
         "session_tags",
         sa.Column("session_id", types.Id(), nullable=False),
         sa.Column("tag_id", types.Id(), nullable=False),
@@ -609,7 +626,7 @@ def upgrade() -> None:
         sa.Column("parts", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.Column(
             "role",
-            sa.Enum("user", "assistant", name="role", native_enum=False, create_constraint=True, length=50),
+            sa.Enum("user", "assistant", "person", name="role", native_enum=False, create_constraint=True, length=50),
             nullable=False,
         ),
         sa.Column("author", types.Line(length=255), nullable=False),
@@ -693,6 +710,9 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_session_tags_session_id"), table_name="session_tags")
 
     op.drop_table("session_tags")
+    op.drop_index(op.f("ix_injections_session_id"), table_name="injections")
+
+    op.drop_table("injections")
     op.drop_index(op.f("ix_conversation_contexts_session_id"), table_name="conversation_contexts")
     op.drop_index(op.f("ix_conversation_contexts_relevance_score"), table_name="conversation_contexts")
     op.drop_index(op.f("ix_conversation_contexts_project_id"), table_name="conversation_contexts")
