@@ -1,0 +1,331 @@
+"""The derived in-process index of one scope (a project's memory).
+
+The database holds the truth; this holds what ranking needs and can be rebuilt from it at any time. Added entries are
+found by the next question. Entries are kept in slots in the order they came, and every score is computed in
+*canonical order* (session by start time, then ordinal, then part), so that the answer depends on what is stored and
+never on how it arrived.
+
+Postings are numpy arrays by term in one consolidated segment, with a small dictionary tail for what came since; the
+tail is merged when it has grown to an eighth of the segment, so adding one entry costs about the same however large
+the index is.
+
+Not thread-safe: the owner serialises writing, and reading while writing.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+K1: Final = 1.2
+B: Final = 0.75
+_SMALL_TAIL: Final = 1024  # entries; below this a merge is not worth its while
+_MAX_COUNT: Final = 65_535  # occurrences in one unit: the counts are kept in 16 bits
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One unit as the index needs it.
+
+    `ordinal` is the turn's position in its session and `part` the passage's in its turn: units with equal session and
+    ordinal are one turn. `time` is in seconds since the epoch. `role` is `user`, `assistant`, or empty where people
+    talk to each other.
+    """
+
+    id: str
+    session: str
+    ordinal: int
+    part: int
+    time: float
+    author: str
+    role: str
+    terms: Sequence[str]
+    asks: bool = False
+    tells_time: bool = False
+
+
+class Postings(NamedTuple):
+    """Where a term occurs: positions in canonical order, ascending, and how often."""
+
+    positions: Ints
+    counts: Ints
+
+
+class _Segment(NamedTuple):
+    """Postings of all terms, those of term `t` at `bounds[t]:bounds[t + 1]`, in ascending slots."""
+
+    bounds: Ints
+    slots: NDArray[np.int32]
+    counts: NDArray[np.uint16]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layout:
+    """The entries in canonical order; arrays are one value per unit, per turn or per session as named.
+
+    A turn's units lie together, as do a session's turns: `turn_start` and `session_start` hold where each begins.
+    """
+
+    slots: Ints
+    position_of_slot: Ints
+    unit_turn: Ints
+    unit_session: Ints
+    unit_author: Ints
+    unit_time: Floats
+    unit_length: Floats
+    unit_user: Bools
+    unit_assistant: Bools
+    unit_asks: Bools
+    unit_tells_time: Bools
+    turn_start: Ints
+    turn_session: Ints
+    turn_length: Floats
+    turn_parts: Ints
+    session_start: Ints
+    session_length: Floats
+
+    @property
+    def units(self) -> int:
+        """How many units there are."""
+        return len(self.slots)
+
+    @property
+    def turns(self) -> int:
+        """How many turns they are from."""
+        return len(self.turn_start)
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions those are from."""
+        return len(self.session_start)
+
+
+_Columns = dict[str, NDArray[Any]]
+_COLUMNS: Final = {
+    "session": np.int32,
+    "ordinal": np.int64,
+    "part": np.int32,
+    "time": np.float64,
+    "author": np.int32,
+    "length": np.int32,
+    "user": np.bool_,
+    "assistant": np.bool_,
+    "asks": np.bool_,
+    "tells_time": np.bool_,
+    "alive": np.bool_,
+}
+
+
+class Index:
+    """Entries of one scope, by id. Adding an id again replaces its entry."""
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        self._slot_of: dict[str, int] = {}
+        self._ids: list[str] = []
+        self._terms: dict[str, int] = {}
+        self._sessions: dict[str, int] = {}
+        self._authors: dict[str, int] = {}
+        self._columns: _Columns = {name: np.zeros(_SMALL_TAIL, kind) for name, kind in _COLUMNS.items()}
+        self._segment = _Segment(np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.uint16))
+        self._consolidated = 0
+        self._tail: dict[int, tuple[list[int], list[int]]] = {}
+        self._layout: Layout | None = None
+        self.add(entries)
+
+    def __len__(self) -> int:
+        return len(self._slot_of)
+
+    def __contains__(self, identifier: object) -> bool:
+        return identifier in self._slot_of
+
+    @property
+    def authors(self) -> Sequence[str]:
+        """Author labels by their number in `Layout.unit_author`."""
+        return tuple(self._authors)
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Add entries, or replace those whose id is known."""
+        for entry in entries:
+            self._discard(entry.id)
+            self._append(entry)
+        self._layout = None
+        tail_entries = len(self._ids) - self._consolidated
+        if tail_entries > max(_SMALL_TAIL, self._consolidated // 8):
+            self._consolidate()
+
+    def remove(self, identifiers: Iterable[str]) -> None:
+        """Forget entries; unknown ids are no error, since forgetting may be told twice."""
+        for identifier in identifiers:
+            self._discard(identifier)
+        self._layout = None
+
+    def identifier(self, position: int) -> str:
+        """The id of the entry at a position in canonical order."""
+        return self._ids[int(self.layout().slots[position])]
+
+    def layout(self) -> Layout:
+        """The canonical order of the present entries; computed anew after a change."""
+        if self._layout is None:
+            if len(self._ids) > 2 * len(self._slot_of) + _SMALL_TAIL:
+                self._consolidate()
+            self._layout = self._arrange()
+        return self._layout
+
+    def postings(self, term: str) -> Postings:
+        """Where a term occurs among the present entries; empty arrays for a term nobody used."""
+        number = self._terms.get(term)
+        layout = self.layout()
+        if number is None:
+            return Postings(np.empty(0, np.int64), np.empty(0, np.int64))
+        slots, counts = self._raw_postings(number)
+        positions = layout.position_of_slot[slots]
+        present = positions >= 0
+        positions, counts = positions[present], counts[present]
+        order = np.argsort(positions, kind="stable")
+        return Postings(positions[order], counts[order].astype(np.int64))
+
+    def _raw_postings(self, number: int) -> tuple[Ints, NDArray[np.uint16]]:
+        segment = self._segment
+        start, end = (
+            (segment.bounds[number], segment.bounds[number + 1]) if number + 1 < len(segment.bounds) else (0, 0)
+        )
+        slots, counts = segment.slots[start:end].astype(np.int64), segment.counts[start:end]
+        tail = self._tail.get(number)
+        if tail is None:
+            return slots, counts
+        return (
+            np.concatenate((slots, np.asarray(tail[0], np.int64))),
+            np.concatenate((counts, np.asarray(tail[1], np.uint16))),
+        )
+
+    def _discard(self, identifier: str) -> None:
+        slot = self._slot_of.pop(identifier, None)
+        if slot is not None:
+            self._columns["alive"][slot] = False
+
+    def _append(self, entry: Entry) -> None:
+        slot = len(self._ids)
+        if slot == len(self._columns["alive"]):
+            self._columns = {name: np.concatenate((held, np.zeros_like(held))) for name, held in self._columns.items()}
+        self._ids.append(entry.id)
+        self._slot_of[entry.id] = slot
+        values = {
+            "session": self._sessions.setdefault(entry.session, len(self._sessions)),
+            "ordinal": entry.ordinal,
+            "part": entry.part,
+            "time": entry.time,
+            "author": self._authors.setdefault(entry.author, len(self._authors)),
+            "length": len(entry.terms),
+            "user": entry.role == "user",
+            "assistant": entry.role == "assistant",
+            "asks": entry.asks,
+            "tells_time": entry.tells_time,
+            "alive": True,
+        }
+        for name, value in values.items():
+            self._columns[name][slot] = value
+        for term, count in Counter(entry.terms).items():
+            slots, counts = self._tail.setdefault(self._terms.setdefault(term, len(self._terms)), ([], []))
+            slots.append(slot)
+            counts.append(min(count, _MAX_COUNT))
+
+    def _consolidate(self) -> None:
+        """Merge the tail into the segment and give the slots of removed entries back."""
+        size = len(self._ids)
+        alive = self._columns["alive"][:size].astype(np.bool_)
+        renumbered = np.cumsum(alive) - 1
+        tail_sizes = {number: len(slots) for number, (slots, _) in self._tail.items()}
+        terms = np.concatenate(
+            (
+                np.repeat(np.arange(len(self._segment.bounds) - 1), np.diff(self._segment.bounds)),
+                np.repeat(np.fromiter(tail_sizes.keys(), np.int64), np.fromiter(tail_sizes.values(), np.int64)),
+            )
+        )
+        slots = np.concatenate(
+            (
+                self._segment.slots,
+                np.fromiter((slot for held, _ in self._tail.values() for slot in held), np.int32),
+            )
+        )
+        counts = np.concatenate(
+            (
+                self._segment.counts,
+                np.fromiter((count for _, held in self._tail.values() for count in held), np.uint16),
+            )
+        )
+        kept = np.flatnonzero(alive[slots])
+        # Stable: within a term the slots stay ascending, as tail slots are higher than any in the segment.
+        order = kept[np.argsort(terms[kept], kind="stable")]
+        bounds = np.zeros(len(self._terms) + 1, np.int64)
+        np.cumsum(np.bincount(terms[order], minlength=len(self._terms)), out=bounds[1:])
+        self._segment = _Segment(bounds, renumbered[slots[order]].astype(np.int32), counts[order])
+        self._tail = {}
+        self._ids = [identifier for identifier, present in zip(self._ids, alive, strict=True) if present]
+        self._slot_of = {identifier: slot for slot, identifier in enumerate(self._ids)}
+        capacity = max(_SMALL_TAIL, 2 * len(self._ids))
+        self._columns = {
+            name: np.concatenate((held[:size][alive], np.zeros(capacity - len(self._ids), held.dtype)))
+            for name, held in self._columns.items()
+        }
+        self._consolidated = len(self._ids)
+        self._layout = None
+
+    def _arrange(self) -> Layout:
+        size = len(self._ids)
+        slots = np.flatnonzero(self._columns["alive"][:size])
+        column = {name: held[:size][slots] for name, held in self._columns.items()}
+        rank = self._session_ranks(column["session"], column["time"])[column["session"]]
+        order = np.lexsort((column["part"], column["ordinal"], rank))
+        slots, rank = slots[order], rank[order]
+        column = {name: held[order] for name, held in column.items()}
+        position_of_slot = np.full(size, -1, np.int64)
+        position_of_slot[slots] = np.arange(len(slots))
+
+        opens_session = _changes(rank)
+        opens_turn = opens_session | _changes(column["ordinal"])
+        session_start, turn_start = np.flatnonzero(opens_session), np.flatnonzero(opens_turn)
+        unit_session, unit_turn = np.cumsum(opens_session) - 1, np.cumsum(opens_turn) - 1
+        length = column["length"].astype(np.float64)
+        return Layout(
+            slots=slots,
+            position_of_slot=position_of_slot,
+            unit_turn=unit_turn,
+            unit_session=unit_session,
+            unit_author=column["author"].astype(np.int64),
+            unit_time=column["time"].astype(np.float64),
+            unit_length=length,
+            unit_user=column["user"].astype(np.bool_),
+            unit_assistant=column["assistant"].astype(np.bool_),
+            unit_asks=column["asks"].astype(np.bool_),
+            unit_tells_time=column["tells_time"].astype(np.bool_),
+            turn_start=turn_start,
+            turn_session=unit_session[turn_start],
+            turn_length=np.bincount(unit_turn, length, len(turn_start)).astype(np.float64),
+            turn_parts=np.bincount(unit_turn, minlength=len(turn_start)),
+            session_start=session_start,
+            session_length=np.bincount(unit_session, length, len(session_start)).astype(np.float64),
+        )
+
+    def _session_ranks(self, session: NDArray[Any], time: NDArray[Any]) -> Ints:
+        """For each session number its place in order of start, then of name; absent sessions come last."""
+        start = np.full(len(self._sessions), np.inf)
+        np.minimum.at(start, session, time)
+        names = sorted(range(len(self._sessions)), key=list(self._sessions).__getitem__)
+        by_name = np.asarray(names, np.int64)
+        ranks = np.empty(len(start), np.int64)
+        ranks[by_name[np.argsort(start[by_name], kind="stable")]] = np.arange(len(start))
+        return ranks
+
+
+def _changes(values: NDArray[Any]) -> Bools:
+    """True where a value differs from the one before it, and at the first."""
+    changed = np.ones(len(values), np.bool_)
+    np.not_equal(values[1:], values[:-1], out=changed[1:])
+    return changed
