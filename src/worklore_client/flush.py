@@ -28,6 +28,8 @@ from worklore_client.spool import (
 from worklore_client.transcript import Portion, portions, tail_digest, unchanged_before
 from worklore_client.wire import Hub, HubError, HubRefused, HubUnreachable
 
+HUB_SECONDS = 30.0
+"""How long the hub may take over one step of an answer: nobody waits for the flusher."""
 CURSOR_MOVES = 5
 """How often another sender may move the cursor under one transcript before it is left for the next run."""
 _CONTENT_REFUSED = frozenset({400, 413, 422})
@@ -74,7 +76,7 @@ def _drain(home: Path, seen: set[str], *, patient: bool) -> bool:
     sweep_parts(home)
     try:
         config = configuration.load(home)
-        hub = Hub(config.hub, config.token, ca_file=config.options.get("ca_file", ""))
+        hub = Hub(config.hub, config.token, timeout=HUB_SECONDS, ca_file=config.options.get("ca_file", ""))
     except (configuration.NotConnected, HubError) as error:
         log(str(home), "flush", "not-connected" if isinstance(error, configuration.NotConnected) else "bad-address")
         return False

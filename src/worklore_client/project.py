@@ -14,7 +14,7 @@ def find_project(folder: str) -> tuple[str, str, str]:
     for _ in range(64):
         if not marker:
             marker = (read_text(here + SEPARATOR + ".worklore" + SEPARATOR + "project", 1024) or "").strip()
-            marker = marker.split("\n")[0][:200]
+            marker = marker.split("\n")[0].strip()[:200]
             marked = here if marker else ""
         git = here + SEPARATOR + ".git"
         try:
@@ -65,14 +65,17 @@ def remote_url(config: str) -> str:
 
 
 def without_credentials(remote: str) -> str:
-    """A git remote without user, password, query and fragment (``git@host:path`` keeps its user: it is no secret)."""
+    """A git remote without user, password, query and fragment (``git@host:path`` keeps its user: it is no secret).
+
+    Where a password holds characters it should not, rather too much goes than too little: everything up to the last @.
+    """
     scheme, separator, rest = remote.partition("://")
     if not separator:
         user, at, place = remote.partition("@")
         return place if at and ":" in user else remote
-    rest = rest.partition("#")[0].partition("?")[0]
     authority, slash, path = rest.partition("/")
-    port = authority.rpartition("]")[2].partition(":")[2]
-    if "@" in path and "@" not in authority and port and not port.isdigit():
-        return scheme + "://" + rest.rpartition("@")[2]  # a password with a slash in it
-    return scheme + "://" + authority.rpartition("@")[2] + slash + path
+    if ":" in authority or "." not in authority:
+        rest = rest.rpartition("@")[2]
+    else:
+        rest = authority.rpartition("@")[2] + slash + path
+    return scheme + "://" + rest.partition("#")[0].partition("?")[0]

@@ -111,12 +111,16 @@ class LineCutter:
             self._escaped = False
             self._keep(piece[at : at + 1])
             return at + 1
-        found = _QUOTE_OR_ESCAPE.search(piece, at)
-        end = found.start() if found else len(piece)
-        self._keep(piece[at:end])
-        if not found:
+        if self._room:
+            found = _QUOTE_OR_ESCAPE.search(piece, at)
+            end = found.start() if found else len(piece)
+            self._keep(piece[at:end])
+        else:  # nothing more is kept of this string: to its end in one step
+            end = _REST_OF_STRING.match(piece, at).end()  # type: ignore[union-attr] # it matches anything
+            self._dropped += end - at
+        if end == len(piece):
             return end
-        if found.group() == b'"':
+        if piece[end] == ord('"'):
             if self._dropped:
                 self._kept += f"[{self._dropped} bytes left out]".encode()
             self._kept += b'"'
@@ -136,4 +140,5 @@ class LineCutter:
 
 
 _QUOTE_OR_ESCAPE = re.compile(rb'["\\]')
+_REST_OF_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _LONGEST_ESCAPE = len(b"\\u0000")
