@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worklore.memory.pack import FRAME, GAP, TAG, Excerpt, neutral, pack
+from worklore.memory.frame import FRAME, TAG, neutral
+from worklore.memory.pack import GAP, Excerpt, pack
 from worklore.memory.tokens import NAME, count
 
 NOON = datetime(2024, 5, 1, 12, 0, tzinfo=UTC)

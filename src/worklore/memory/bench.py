@@ -35,7 +35,7 @@ from typing import Any, Final, Protocol, TypeVar
 import numpy as np
 
 from worklore.memory import tokens
-from worklore.memory.pack import neutral
+from worklore.memory.frame import neutral
 
 CUTS: Final = (5, 10, 20)
 BUDGETS: Final = (500, 1000, 2000)
