@@ -134,7 +134,7 @@ def prove(home: Path) -> float:
         run = run_hook(
             commands["SessionStart"],
             "SessionStart",
-            Path.home(),
+            Path.cwd(),
             session_id="worklore-check",
             transcript_path=str(home / "worklore-check.jsonl"),
             source="startup",
