@@ -1,0 +1,345 @@
+"""REST speed: the hub against a bare FastAPI app (:mod:`benchmarks.bare`), as a ratio from one run.
+
+Both are real uvicorn processes (one worker, uvloop, httptools) on databases of their own with the same schema, made by
+our migrations, and the same rows. A third process makes the load. Rounds are interleaved: each measures both apps right
+after one another, the first one alternating, and the ratio is the median of the rounds' ratios, so that what else the
+machine does strikes both alike. The hub's creates carry an Idempotency-Key and so write three rows (project, audit
+entry, key) where the bare app writes one.
+"""
+
+import argparse
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, create_engine, insert, make_url, text
+from sqlalchemy.exc import DBAPIError
+
+from benchmarks.load import Load, to_json
+from worklore.clients.client import Client, ClientType
+from worklore.identity.keys import load_key
+from worklore.identity.sign_in import first_user
+from worklore.identity.token import access_token
+from worklore.kernel.context import Context
+from worklore.kernel.db import database_url
+from worklore.kernel.transaction import Database
+from worklore.kernel.types import uuid7
+from worklore.ops import migrate
+from worklore.work.project import Priority, Project, ProjectStatus
+
+ROWS = 5_000
+OPERATIONS = ("get", "list", "create")
+CONNECTIONS = (16, 1)
+FLOORS = {"get": 0.35, "list": 0.45, "create": 0.30}
+AIM = 0.6
+START_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class App:
+    """A running app."""
+
+    name: str
+    port: int
+    pid: int
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What both databases hold."""
+
+    parent: str
+    ids: list[str]
+    token: str
+
+
+def prepare(urls: list[str], key_file: Path) -> Rows:
+    """The schema and the same rows in each database, and a token that holds for an hour."""
+    key = load_key(key_file, create=True)
+    client, rows = _rows()
+    token = ""
+
+    def fill(ctx: Context) -> str:
+        connection = ctx.session.connection()
+        connection.execute(insert(Client), [client])
+        connection.execute(insert(Project), rows)
+        return access_token(key, first_user(ctx), timedelta(hours=1))
+
+    for url in reversed(urls):  # the hub's comes first in the list, and its user is the one the token names
+        database = Database(url)
+        try:
+            migrate.upgrade(database)
+            token = database.write(fill)
+        finally:
+            database.close()
+    return Rows(str(client["id"]), [str(row["id"]) for row in rows], token)
+
+
+def _rows() -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    times = {"created_at": datetime(2026, 1, 5, 8, 30, 0, 123456, tzinfo=UTC)}
+    times["updated_at"] = times["created_at"]
+    client = {"id": uuid7(), "name": "Example Dental", "type": ClientType.msp_client, "is_active": True, "version": 1}
+    made = [
+        {
+            "id": uuid7(),
+            "client_id": client["id"],
+            "name": f"Server move {number}",
+            "slug": f"server-move-{number}",
+            "category": "infrastructure",
+            "status": ProjectStatus.working,
+            "priority": Priority.high,
+            "description": "Replace the file server, move its shares and printers, retire the old one.",
+            "started_date": date(2026, 1, 5),
+            "target_completion_date": date(2026, 3, 31),
+            "estimated_hours": Decimal("24.50"),
+            "gitea_repo_url": f"https://git.example.com/infra/move-{number}",
+            "notes": "Shares first; printers follow in the second week.",
+            "version": 1,
+        }
+        | times
+        for number in range(ROWS)
+    ]
+    return client | times, made
+
+
+@contextmanager
+def running(name: str, command: list[str], url: str, ready_file: Path) -> Iterator[App]:
+    """An app in a process of its own, stopped at the end."""
+    log = ready_file.with_suffix(".log")
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, *command, "--ready-file", str(ready_file)],
+            env=os.environ | {"WORKLORE_DATABASE_URL": url, "WORKLORE_LOG_LEVEL": "warning"},
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            cwd=Path(__file__).parent.parent,
+        )
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while not ready_file.exists():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{name} did not start:\n{log.read_text(errors='replace')[-2000:]}")
+            time.sleep(0.05)
+        ready = json.loads(ready_file.read_text())
+        port = ready.get("port") or make_url(ready["url"]).port
+        yield App(name, port, ready["pid"])
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def check_alike(apps: list[App], rows: Rows) -> None:
+    """Both answer the same JSON; otherwise the comparison means nothing."""
+    for path in (f"/api/v1/projects/{rows.ids[7]}", "/api/v1/projects"):
+        answers: list[Any] = []
+        for app in apps:
+            request = urllib.request.Request(
+                f"http://127.0.0.1:{app.port}{path}", headers={"Authorization": f"Bearer {rows.token}"}
+            )
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                answers.append(json.load(answer))
+        if answers[0] != answers[1]:
+            raise RuntimeError(f"the two apps answer {path} differently:\n{answers[0]}\n{answers[1]}")
+
+
+def measured(load: Load) -> dict[str, Any]:
+    """One measurement in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.load"],
+        input=to_json(load),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60 + load.seconds,
+        cwd=Path(__file__).parent.parent,
+    )
+    if done.returncode:
+        raise RuntimeError(done.stderr[-3000:])
+    return json.loads(done.stdout)
+
+
+def compare(apps: list[App], rows: Rows, rounds: int, seconds: float) -> list[dict[str, Any]]:
+    """Each operation at each concurrency: both apps' figures and the ratio."""
+    results: list[dict[str, Any]] = []
+    for operation in OPERATIONS:
+        for connections in CONNECTIONS:
+            taken: dict[str, list[dict[str, Any]]] = {app.name: [] for app in apps}
+            for turn in range(rounds + 1):  # the first warms up and does not count
+                for app in apps if turn % 2 else reversed(apps):
+                    load = Load(
+                        port=app.port,
+                        pid=app.pid,
+                        operation=operation,
+                        token=rows.token,
+                        ids=rows.ids[:1000],
+                        parent=rows.parent,
+                        keyed=app.name == "hub",
+                        connections=connections,
+                        seconds=seconds if turn else 0.5,
+                    )
+                    figures = measured(load)
+                    if turn:
+                        taken[app.name].append(figures)
+            ratios = [ours["per_second"] / bare["per_second"] for ours, bare in zip(*taken.values(), strict=True)]
+            ratio = statistics.median(ratios)
+            results.append(
+                {
+                    "operation": operation,
+                    "connections": connections,
+                    "ratio": round(ratio, 3),
+                    "ratios": [round(value, 3) for value in ratios],
+                    "floor": FLOORS[operation],
+                    "holds": ratio >= FLOORS[operation],
+                    **{name: _median(figures) for name, figures in taken.items()},
+                }
+            )
+    return results
+
+
+def _median(rounds: list[dict[str, Any]]) -> dict[str, Any]:
+    cpu = [figures["cpu_ms"] for figures in rounds if figures["cpu_ms"] is not None]
+    return {
+        "per_second": round(statistics.median(figures["per_second"] for figures in rounds), 1),
+        "ms": {
+            name: round(statistics.median(figures["ms"][name] for figures in rounds), 3) for name in rounds[0]["ms"]
+        },
+        "cpu_ms": round(statistics.median(cpu), 3) if cpu else None,
+    }
+
+
+@contextmanager
+def two_databases(where: str, folder: Path) -> Iterator[list[str]]:
+    """URLs of two fresh databases: ``sqlite``, or on the server whose URL is given; dropped at the end."""
+    if where == "sqlite":
+        yield [f"sqlite:///{folder / name}.db" for name in ("hub", "bare")]
+        return
+    server = database_url(where)
+    engine = create_engine(server, isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": 3})
+    names = [f"worklore_bench_{name}_{uuid.uuid4().hex[:8]}" for name in ("hub", "bare")]
+    try:
+        with engine.connect() as connection:
+            for name in names:
+                connection.execute(text(f"CREATE DATABASE {name}"))
+        yield [_on(server, name) for name in names]
+    finally:
+        with engine.connect() as connection:
+            for name in names:
+                connection.execute(text(f"DROP DATABASE IF EXISTS {name}"))
+        engine.dispose()
+
+
+def _on(server: URL, name: str) -> str:
+    return server.set(database=name).render_as_string(hide_password=False)
+
+
+def run_on(where: str, *, rounds: int, seconds: float) -> list[dict[str, Any]]:
+    """The comparison on one database."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="worklore-bench-")))
+        urls = stack.enter_context(two_databases(where, folder))
+        key_file = folder / "hub.key"
+        rows = prepare(urls, key_file)
+        serve = ["-m", "worklore", "serve", "--host", "127.0.0.1", "--port", "0", "--data", str(folder)]
+        bare = ["-m", "benchmarks.bare", "--key", str(key_file)]
+        apps = [
+            stack.enter_context(running("hub", serve, urls[0], folder / "hub.ready")),
+            stack.enter_context(running("bare", bare, urls[1], folder / "bare.ready")),
+        ]
+        check_alike(apps, rows)
+        return compare(apps, rows, rounds, seconds)
+
+
+def run(*, rounds: int = 5, seconds: float = 1.5, databases: list[str] | None = None) -> dict[str, Any]:
+    """The figures by database. Servers that do not answer are named under ``not_measured``."""
+    servers = {
+        "postgresql": os.environ.get("WORKLORE_TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/postgres"),
+        "mariadb": os.environ.get("WORKLORE_TEST_MARIADB_URL", "mariadb://root@127.0.0.1:3306/"),
+    }
+    results: dict[str, Any] = {}
+    missing: list[str] = []
+    for name in databases or ["sqlite", *servers]:
+        where = servers.get(name, name)
+        if where != "sqlite" and not _answers(where):
+            missing.append(name)
+            continue
+        results[name] = run_on(where, rounds=rounds, seconds=seconds)
+    return {
+        "rows": ROWS,
+        "rounds": rounds,
+        "seconds": seconds,
+        "aim": AIM,
+        "sqlite_synchronous": "FULL",
+        "holds": all(figures["holds"] for measured in results.values() for figures in measured),
+        "databases": results,
+        "not_measured": missing,
+    }
+
+
+def _answers(where: str) -> bool:
+    if not where:
+        return False
+    engine = create_engine(database_url(where), connect_args={"connect_timeout": 3})
+    try:
+        with engine.connect():
+            return True
+    except DBAPIError:
+        return False
+    finally:
+        engine.dispose()
+
+
+def table(figures: dict[str, Any]) -> str:
+    """The figures for people."""
+    head = f"{'database':11}{'operation':10}{'conn':>5}{'ratio':>7}{'floor':>7}"
+    for name in ("hub", "bare"):
+        head += f"  | {name + ' req/s':>11} {'p50':>6} {'p95':>6} {'p99':>6} {'CPU ms':>6}"
+    lines = [head]
+    for database, results in figures["databases"].items():
+        for result in results:
+            mark = "" if result["holds"] else " below"
+            line = f"{database:11}{result['operation']:10}{result['connections']:>5}{result['ratio']:>7.2f}"
+            line += f"{result['floor']:>7.2f}"
+            for name in ("hub", "bare"):
+                own = result[name]
+                cpu = "-" if own["cpu_ms"] is None else f"{own['cpu_ms']:.3f}"
+                line += f"  | {own['per_second']:>11.0f} {own['ms']['p50']:>6.2f} {own['ms']['p95']:>6.2f}"
+                line += f" {own['ms']['p99']:>6.2f} {cpu:>6}"
+            lines.append(line + mark)
+    lines += [f"{name}: not measured, the server does not answer" for name in figures["not_measured"]]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run it alone: `python -m benchmarks.rest sqlite --rounds 3`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("databases", nargs="*", choices=["sqlite", "postgresql", "mariadb"])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=1.5)
+    parser.add_argument("--out", type=Path, help="write the figures here as JSON")
+    options = parser.parse_args()
+    figures = run(rounds=options.rounds, seconds=options.seconds, databases=options.databases or None)
+    print(table(figures))
+    if options.out:
+        options.out.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
