@@ -115,7 +115,7 @@ class PretendedHub:
         return (200, simple[path]) if path in simple else (404, {"code": "not-found", "detail": "No such thing"})
 
 
-def _handler(hub: PretendedHub) -> type[BaseHTTPRequestHandler]:
+def handler(hub: PretendedHub) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -150,7 +150,7 @@ def _handler(hub: PretendedHub) -> type[BaseHTTPRequestHandler]:
 
 @contextlib.contextmanager
 def serving(hub: PretendedHub, port: int = 0) -> Iterator[ThreadingHTTPServer]:
-    server = ThreadingHTTPServer(("127.0.0.1", port), _handler(hub))
+    server = ThreadingHTTPServer(("127.0.0.1", port), handler(hub))
     hub.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
