@@ -104,8 +104,7 @@ def test_what_the_program_adds_for_itself_is_dropped(flag: str) -> None:
             [],
         ),
         (
-            "<command-message>review</command-message>\n<command-name>/review</command-name>\n"
-             "<command-args>only <b>bold</b> mail</command-args>",
+            "<command-name>/review</command-name>\n<command-args>only <b>bold</b> mail</command-args>",
             ["/review only <b>bold</b> mail"],
         ),
         ("<local-command-stdout>Goodbye</local-command-stdout>", []),

@@ -37,7 +37,7 @@ def without_blocks(text: str, tag: str) -> str:
 
 
 def block(text: str, tag: str) -> str:
-    """What stands in the first `<tag>...</tag>` of a text, without the white space around it; empty where there is none."""
+    """What the first `<tag>...</tag>` of a text encloses, without white space around it; empty where there is none."""
     start = text.find(f"<{tag}>")
     end = text.find(f"</{tag}>", start) if start >= 0 else -1
     return text[start + len(tag) + 2 : end].strip() if end >= 0 else ""

@@ -70,7 +70,8 @@ class _Segment(NamedTuple):
 class Layout:
     """The entries in canonical order; arrays are one value per unit, per turn or per session as named.
 
-    A turn's units lie together, as do a session's turns: `turn_start` and `session_start` hold where each begins.
+    A turn's units lie together, as do a session's turns: `turn_start` and `session_start` hold where each begins. The
+    logarithms, of one more than a unit's terms and of at least one term of its turn, are one value per unit.
     """
 
     slots: Ints
@@ -87,7 +88,8 @@ class Layout:
     turn_start: Ints
     turn_session: Ints
     turn_length: Floats
-    turn_parts: Ints
+    log_unit_length: Floats
+    log_turn_length: Floats
     session_start: Ints
     session_length: Floats
 
@@ -288,11 +290,12 @@ class Index:
         position_of_slot = np.full(size, -1, np.int64)
         position_of_slot[slots] = np.arange(len(slots))
 
-        opens_session = _changes(rank)
-        opens_turn = opens_session | _changes(column["ordinal"])
+        opens_session = changes(rank)
+        opens_turn = opens_session | changes(column["ordinal"])
         session_start, turn_start = np.flatnonzero(opens_session), np.flatnonzero(opens_turn)
         unit_session, unit_turn = np.cumsum(opens_session) - 1, np.cumsum(opens_turn) - 1
         length = column["length"].astype(np.float64)
+        turn_length = np.bincount(unit_turn, length, len(turn_start)).astype(np.float64)
         return Layout(
             slots=slots,
             position_of_slot=position_of_slot,
@@ -307,8 +310,9 @@ class Index:
             unit_tells_time=column["tells_time"].astype(np.bool_),
             turn_start=turn_start,
             turn_session=unit_session[turn_start],
-            turn_length=np.bincount(unit_turn, length, len(turn_start)).astype(np.float64),
-            turn_parts=np.bincount(unit_turn, minlength=len(turn_start)),
+            turn_length=turn_length,
+            log_unit_length=np.log1p(length),
+            log_turn_length=np.log(np.maximum(turn_length, 1.0))[unit_turn],
             session_start=session_start,
             session_length=np.bincount(unit_session, length, len(session_start)).astype(np.float64),
         )
@@ -324,7 +328,7 @@ class Index:
         return ranks
 
 
-def _changes(values: NDArray[Any]) -> Bools:
+def changes(values: NDArray[Any]) -> Bools:
     """True where a value differs from the one before it, and at the first."""
     changed = np.ones(len(values), np.bool_)
     np.not_equal(values[1:], values[:-1], out=changed[1:])

@@ -16,14 +16,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from heapq import heapify, heappop, heappush
-from math import log1p, sqrt
+from math import log, log1p, sqrt
 from typing import Final
 
 import numpy as np
 
 from worklore.memory.analyse import STOP_WORDS, terms
 from worklore.memory.dates import Interval, intervals
-from worklore.memory.index import K1, B, Bools, Floats, Index, Ints, Layout
+from worklore.memory.index import K1, B, Bools, Floats, Index, Ints, Layout, changes
 
 ROLES: Final = frozenset(("user", "assistant"))
 """Author labels that are roles and nobody's name."""
@@ -122,7 +122,9 @@ def rank(index: Index, question: str, *, now: datetime, weights: Weights = WEIGH
     signals, related = _signals(index, layout, question, now)
     factors = asdict(weights)
     weighted = {name: factors[name] * values for name, values in signals.items()}
-    scores = np.sum(list(weighted.values()), axis=0)
+    scores = np.zeros(layout.units)
+    for values in weighted.values():
+        scores += values
     candidates = np.flatnonzero(related)
     best = _top(scores, candidates, 4 * limit)
     chosen = _spread(best, scores, np.maximum(weighted["session"], 0.0), layout, limit)
@@ -188,8 +190,8 @@ def _signals(index: Index, layout: Layout, question: str, now: datetime) -> tupl
         "session": _scaled(session)[layout.unit_session],
         "author": _author_match(index.authors, layout, question),
         "date": date,
-        "length": np.log1p(layout.unit_length),
-        "room": np.log(np.maximum(layout.turn_length, SHORT_TURN) / SHORT_TURN)[layout.unit_turn],
+        "length": layout.log_unit_length,
+        "room": np.maximum(layout.log_turn_length - log(SHORT_TURN), 0.0),
         "asks": (layout.unit_asks & ~layout.unit_user & ~layout.unit_assistant).astype(np.float64),
         "user": layout.unit_user.astype(np.float64),
         "tells_time": (layout.unit_tells_time & (_ASKS_WHEN.search(question) is not None)).astype(np.float64),
@@ -205,18 +207,20 @@ def _lexical(index: Index, layout: Layout, question: Counter[str]) -> tuple[Floa
         if not len(positions):
             continue
         repeated = question[term]
-        unit[positions] += repeated * _bm25(counts.astype(np.float64), layout.unit_length, positions)
+        unit[positions] += repeated * _bm25(counts, layout.unit_length, positions)
         for scores, group, lengths in (
             (turn, layout.unit_turn, layout.turn_length),
             (session, layout.unit_session, layout.session_length),
         ):
-            summed = np.bincount(group[positions], counts, len(scores)).astype(np.float64)
-            places = np.flatnonzero(summed)
-            scores[places] += repeated * _bm25(summed[places], lengths, places)
+            # Positions ascend and groups lie together, so a group's occurrences are one run.
+            groups = group[positions]
+            begins = np.flatnonzero(changes(groups))
+            places = groups[begins]
+            scores[places] += repeated * _bm25(np.add.reduceat(counts, begins), lengths, places)
     return unit, turn, session
 
 
-def _bm25(counts: Floats, lengths: Floats, places: Ints) -> Floats:
+def _bm25(counts: Ints, lengths: Floats, places: Ints) -> Floats:
     """One term's BM25 at `places`, where it occurs `counts` times, among documents of the given lengths."""
     total, containing = len(lengths), len(places)
     rarity = log1p((total - containing + 0.5) / (containing + 0.5))
