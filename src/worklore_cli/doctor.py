@@ -9,11 +9,13 @@ from typing import Any
 from worklore_cli.connecting import hook_log
 from worklore_client import agent_settings
 from worklore_client.config import Config, NotConnected, load
+from worklore_client.identity import identity
 from worklore_client.spool import FlushState, note_files
 from worklore_client.wire import Hub, HubError, HubRefused
 
 STALE_SECONDS = 3_600.0
 """Age at which a note that still waits is a fault."""
+PROJECT_UNKNOWN = "project-unknown"
 RECENT = timedelta(days=1)
 _ADVICE = {
     "hub-unreachable": "the hub did not answer: is it running, is the network there?",
@@ -46,7 +48,7 @@ def examine(home: Path) -> list[Check]:
         hint = "Run `worklore connect URL --code CODE`"
         checks.append(Check("connected", "failure", str(error), hint))
     else:
-        checks += [*_permissions(config), *_hub(hub)]
+        checks += [*_permissions(config), *_hub(home, hub)]
     return [*checks, *_hooks(home), _spool(home), _last_flush(home), _log(home)]
 
 
@@ -62,7 +64,7 @@ def _permissions(config: Config) -> list[Check]:
     return [Check("permissions", "warning", f"{path} can be read by others", f"chmod 600 {path}")]
 
 
-def _hub(hub: Hub) -> list[Check]:
+def _hub(home: Path, hub: Hub) -> list[Check]:
     try:
         version = hub.get("/healthz").get("version", "unknown")
     except HubError as error:
@@ -74,18 +76,24 @@ def _hub(hub: Hub) -> list[Check]:
         return [*checks, Check("token", "failure", str(error), "Connect again with a new code")]
     user: Any = me.get("user") or {}
     checks.append(Check("token", "ok", f"valid for {user.get('email', me.get('kind'))}"))
+    return [*checks, _memory(home, hub)]
+
+
+def _memory(home: Path, hub: Hub) -> Check:
+    about = identity(str(Path.cwd()), home / "roots.json")
+    begun = time.perf_counter()
     try:
-        begun = time.perf_counter()
         answer = hub.post(
-            "recall", {"question": "worklore doctor", "project": None, "identity": None, "budget": 200, "limit": 3}
+            "recall", {"question": "worklore doctor", "project": None, "identity": about, "budget": 200, "limit": 3}
         )
-        milliseconds = (time.perf_counter() - begun) * 1000
     except HubRefused as error:
-        return [*checks, Check("memory", "failure", str(error), "Look at the hub's log")]
+        if error.code == PROJECT_UNKNOWN:
+            return Check("memory", "ok", "recall answers; this folder belongs to no project yet")
+        return Check("memory", "failure", str(error), "Look at the hub's log")
     except HubError as error:
-        return [*checks, Check("memory", "failure", str(error), "Start the hub or look at its log")]
-    searched = answer.get("searched", 0)
-    return [*checks, Check("memory", "ok", f"recall answered in {milliseconds:.0f} ms, {searched} memories searched")]
+        return Check("memory", "failure", str(error), "Start the hub or look at its log")
+    milliseconds = (time.perf_counter() - begun) * 1000
+    return Check("memory", "ok", f"recall answered in {milliseconds:.0f} ms, {answer.get('searched', 0)} searched")
 
 
 def _hooks(home: Path) -> list[Check]:

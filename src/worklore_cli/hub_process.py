@@ -55,7 +55,7 @@ def temporary_hub(folder: Path) -> Generator[RunningHub]:
     require_hub()
     ready, output = folder / "ready.json", folder / "hub.log"
     command = [sys.executable, "-m", "worklore", "serve", "--port", "0", "--ready-file", str(ready)]
-    command += ["--database-url", f"sqlite:///{folder / 'hub.db'}"]
+    command += ["--database-url", f"sqlite:///{folder / 'hub.db'}", "--data", str(folder)]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("WORKLORE_")}
     with output.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own program

@@ -122,7 +122,7 @@ def _show(folder: Path, hub: RunningHub, say: Say) -> None:
         raise Failure("the agent on the second machine was told nothing", f"See the log of {second.name}")
     cost, tokenizer = count_tokens(start + prompt)
     whole, _ = count_tokens(said)
-    say(f"\nCost for the agent: {cost} tokens ({tokenizer}); the recorded session it draws on has {whole}.")
+    say(f"\nCost for the agent: {cost} tokens ({tokenizer}); the transcript it draws on has {whole}.")
 
 
 def _print_told(heading: str, text: str, say: Say) -> None:

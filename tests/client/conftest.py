@@ -48,6 +48,7 @@ class PretendedHub:
     poison: str = ""
     tokens: set[str] = field(default_factory=lambda: {TOKEN})
     identities: list[dict[str, Any]] = field(default_factory=list)
+    known: set[str] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
     released: threading.Event = field(default_factory=threading.Event)
 
@@ -90,6 +91,8 @@ class PretendedHub:
             return 401, {"code": "token-invalid", "detail": "The token is not valid"}
         if "/hooks/" in path.path:
             return 200, (ANSWER % path.path.rpartition("/")[2]).encode()
+        if path.path == "/api/v1/recall" and not (body["project"] or body["identity"]["path"] in self.known):
+            return 404, {"code": "project-unknown", "detail": "This folder belongs to no known project."}
         if path.path == "/api/v1/capture":
             return self.capture(body, len(request.body)) if body else self.cursor(path.query)
         return self.answer_simple(path.path, body)

@@ -151,6 +151,9 @@ def test_doctor_is_content_and_then_is_not(worklore: Run, user: Path, hub: Prete
     checks = {check["name"]: check["state"] for check in json.loads(said)["checks"]}
     assert checks == dict.fromkeys(["hub", "token", "memory", "hooks", "spool", "last flush", "hook log"], "ok")
     assert worklore("status")[0] == 0
+    assert "belongs to no project yet" in worklore("doctor")[1]
+    hub.known.add(str(user))
+    assert "3 searched" in worklore("doctor")[1]
 
     hub.tokens.clear()
     status, said, _ = worklore("doctor")
@@ -207,6 +210,10 @@ def test_commands_on_a_machine_that_is_not_connected(worklore: Run, user: Path, 
 
 def test_recall_and_code(worklore: Run, user: Path, hub: PretendedHub) -> None:
     assert worklore("connect", hub.url, "--code", hub.code)[0] == 0
+    status, said, wrong = worklore("recall", "what?")
+    assert (status, said) == (1, "")
+    assert "belongs to no known project" in wrong
+    hub.known.add(str(user))
     status, said, wrong = worklore("recall", "what of the [bold]VPN[/bold]?", "--budget", "500")
     assert (status, said) == (0, "<worklore-memory>what of the [bold]VPN[/bold]?</worklore-memory>\n")
     assert "12 of 500 tokens (cl100k_base)" in wrong
