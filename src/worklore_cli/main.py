@@ -1,7 +1,6 @@
 """The ``worklore`` command."""
 
 import json
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -249,12 +248,4 @@ def _reported(run: Callable[[], None]) -> int:
 
 def main() -> None:
     """Entry point of the command line."""
-    try:
-        sys.exit(_reported(app))
-    except KeyboardInterrupt:
-        err.print("worklore: interrupted")
-        sys.exit(130)
-    except BrokenPipeError:
-        # The reader of our output has gone (`| head`): not a fault, but nothing more can be written.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+    sys.exit(_reported(app))
