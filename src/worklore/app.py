@@ -25,7 +25,7 @@ from worklore.kernel.settings import Settings
 from worklore.kernel.transaction import Database
 from worklore.ops import migrate
 from worklore.resources import CATALOG
-from worklore.surfaces import health, rest, sign_in
+from worklore.surfaces import agents, health, rest, sign_in
 from worklore.surfaces.http import Gateway, install_errors
 from worklore.surfaces.openapi import install_openapi
 
@@ -144,6 +144,7 @@ def create_app(gateway: Gateway, settings: Settings, *, on_start: Callable[[], N
     app.include_router(health.routes(gateway, VERSION))
     access = timedelta(minutes=settings.access_minutes)
     app.include_router(sign_in.routes(gateway, access, timedelta(days=settings.token_days)), prefix=ROOT)
+    app.include_router(agents.routes(gateway), prefix=ROOT)
     app.include_router(rest.routes(CATALOG, gateway), prefix=ROOT)
     install_openapi(app, CATALOG)
     return app

@@ -8,6 +8,7 @@ from worklore.identity.token import API_TOKENS
 from worklore.identity.user import USERS
 from worklore.kernel.action import Action
 from worklore.kernel.resource import Catalog, Resource
+from worklore.memory.capture import CAPTURE
 from worklore.memory.context import CONTEXTS
 from worklore.memory.injection import INJECTIONS
 from worklore.memory.recall import RECALL
@@ -39,6 +40,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
     IDENTIFY,
     TAG_SESSION,
     UNTAG_SESSION,
+    CAPTURE,
     RECALL,
     RETRY_JOB,
     CANCEL_JOB,

@@ -27,7 +27,8 @@ class ReadContext:
     @property
     def derived(self) -> dict[str, Any]:
         """What this process keeps beside the database and can rebuild from it at will, by name."""
-        return self.session.info[DERIVED]
+        derived: dict[str, Any] = self.session.info[DERIVED]
+        return derived
 
 
 @dataclass(slots=True)

@@ -47,10 +47,7 @@ def told(ctx: ReadContext, session_id: uuid.UUID) -> set[str]:
 
 def note(ctx: Context, session_id: uuid.UUID, event: str, turns: dict[str, str], tokens: int) -> None:
     """Write down what a session was shown: turn to reason."""
-    rows = [
-        {"id": uuid7(), "session_id": session_id, "event": event, "source_uuid": turn, "why": why[:200], "tokens": tokens}
-        | {"created_at": ctx.now()}
-        for turn, why in turns.items()
-    ]
+    shared = {"session_id": session_id, "event": event, "tokens": tokens, "created_at": ctx.now()}
+    rows = [shared | {"id": uuid7(), "source_uuid": turn, "why": why[:200]} for turn, why in turns.items()]
     if rows:
         ctx.session.connection().execute(insert(Injection), rows)

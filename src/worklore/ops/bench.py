@@ -1,7 +1,7 @@
 """Measuring recall over the real path, in a scratch database that is gone afterwards."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ def bench_recall(folder: Path, server: str | None = None) -> dict[str, Any]:
 
 
 @contextmanager
-def scratch(server: str | None) -> Iterator[Database]:
+def scratch(server: str | None) -> Generator[Database]:
     """A database of its own, gone at the end: a file, or one beside the others on a server."""
     if server is None:
         with tempfile.TemporaryDirectory() as folder:

@@ -1,7 +1,7 @@
 """Bringing a database to the schema this version needs, with a backup first when it holds anything."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +81,7 @@ def upgrade(database: Database) -> Path | None:
 
 
 @contextmanager
-def _alone(database: Database) -> Iterator[None]:
+def _alone(database: Database) -> Generator[None]:
     """One hub upgrades a server's database at a time; the others wait. SQLite's lock file has seen to it already."""
     if database.is_sqlite:
         yield

@@ -1,0 +1,115 @@
+"""What an agent is told without asking: a brief when its session starts, and what bears on a prompt.
+
+Both are data in one known tag, dated and attributed, and say nothing twice in a session. A prompt that nothing in
+memory bears on is answered with nothing.
+"""
+
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import select
+
+from worklore.kernel.context import Context, ReadContext
+from worklore.memory.analyse import terms
+from worklore.memory.capture import ensure_session, session_of
+from worklore.memory.injection import note, told
+from worklore.memory.pack import Excerpt, Packed, pack
+from worklore.memory.rank import Hit
+from worklore.memory.recall import read_excerpts, search
+from worklore.memory.window import MemoryWindow, Role
+from worklore.work.project import Project
+from worklore.work.session import WorkSession
+
+START_BUDGET: Final = 1200
+PROMPT_BUDGET: Final = 700
+MAX_CHARACTERS: Final = 9_500
+"""Agents move longer texts to a file and show a preview: stay below their 10,000."""
+
+SESSIONS_TOLD: Final = 4
+SHARED_TERMS: Final = 2
+"""A turn bears on a prompt when they share so many terms, or the prompt's only ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The text for the agent; empty when there is nothing to say."""
+
+    text: str = ""
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """The agent's session that is to be told something."""
+
+    agent: str
+    key: str
+    project: Project
+
+    def said_or_told(self, ctx: ReadContext) -> tuple[uuid.UUID | None, set[str]]:
+        """The session's id, if the hub knows it yet, and the turns it was told."""
+        session = session_of(ctx, self.agent, self.key)
+        return (session.id, told(ctx, session.id)) if session else (None, set())
+
+    def tell(self, ctx: Context, event: str, packed: Packed, why: Mapping[str, str]) -> Told:
+        """Hand over a text and write down what is in it."""
+        if not packed.text:
+            return Told()
+        session = ensure_session(ctx, self.agent, self.key, self.project)
+        note(
+            ctx, session.id, event, {item.excerpt.turn: why[item.excerpt.turn] for item in packed.shown}, packed.tokens
+        )
+        return Told(packed.text, packed.tokens)
+
+
+def brief(ctx: Context, asker: Asker) -> Told:
+    """Where the last sessions of a project were left: their requests and their last words, the newest first."""
+    own, known = asker.said_or_told(ctx)
+    hits = [Hit(str(key), 0, 0, 0, 0.0, {}) for key in _closing_windows(ctx, asker.project, own)]
+    excerpts = [excerpt for _, excerpt in read_excerpts(ctx, asker.project.id, hits) if excerpt.turn not in known]
+    reasons = {excerpt.turn: "recent work" for excerpt in excerpts}
+    return asker.tell(ctx, "SessionStart", _short(excerpts, START_BUDGET), reasons)
+
+
+def _short(excerpts: list[Excerpt], budget: int) -> Packed:
+    """What fits the budget and the agents' limit on characters, which code and tables reach before the budget."""
+    packed = pack(excerpts, budget)
+    while len(packed.text) > MAX_CHARACTERS:
+        budget -= budget // 4
+        packed = pack(excerpts, budget)
+    return packed
+
+
+def _closing_windows(ctx: ReadContext, project: Project, own: uuid.UUID | None) -> Iterator[uuid.UUID]:
+    """For each of the last sessions: what was said last, what was asked first, what was asked last."""
+    recent = (
+        select(WorkSession.id)
+        .where(WorkSession.project_id == project.id, WorkSession.id != own, WorkSession.last_turn_at.is_not(None))
+        .order_by(WorkSession.last_turn_at.desc(), WorkSession.id.desc())
+        .limit(SESSIONS_TOLD)
+    )
+    for session in ctx.session.scalars(recent).all():
+        said = select(MemoryWindow.id).where(MemoryWindow.session_id == session, MemoryWindow.part == 0).limit(1)
+        asked = said.where(MemoryWindow.role == Role.user)
+        answered = said.where(MemoryWindow.role == Role.assistant)
+        last = MemoryWindow.ordinal.desc()
+        for choice in (answered.order_by(last), asked.order_by(MemoryWindow.ordinal), asked.order_by(last)):
+            yield from ctx.session.scalars(choice).all()
+
+
+def bearing(ctx: Context, asker: Asker, prompt: str) -> Told:
+    """What memory has to say to a prompt, but for what this session has said or was told."""
+    own, known = asker.said_or_told(ctx)
+    asked = frozenset(terms(prompt))
+    if not asked:
+        return Told()
+
+    def bears(excerpt: Excerpt) -> bool:
+        fresh = excerpt.turn not in known and excerpt.session != str(own)
+        return fresh and len(asked & excerpt.terms) >= min(SHARED_TERMS, len(asked))
+
+    found = search(ctx, asker.project.id, prompt, budget=PROMPT_BUDGET, keep=bears)
+    reasons = {turn: ", ".join(hit.why) for turn, hit in found.hits.items()}
+    return asker.tell(ctx, "UserPromptSubmit", _short(found.excerpts, PROMPT_BUDGET), reasons)

@@ -1,0 +1,278 @@
+"""From an agent's transcript to the record: the session, and the windows that recall finds.
+
+The client sends a transcript in pieces, each from the byte offset the hub has reached. Offset and rows move in one
+transaction, so a piece sent twice, or a sender killed at any moment, loses nothing and doubles nothing; records that
+appear in several files (resumed sessions) are told by their uuid.
+"""
+
+import hashlib
+import uuid
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+from pydantic import Field
+from sqlalchemy import insert, select, update
+
+from worklore.identity.user import User
+from worklore.kernel.action import Action, Risk
+from worklore.kernel.audit import record_batch, unaudited
+from worklore.kernel.context import Context, ReadContext
+from worklore.kernel.errors import ConflictError
+from worklore.kernel.sequence import take
+from worklore.kernel.types import uuid7
+from worklore.kernel.wire import CleanStr, WireModel
+from worklore.memory import tokens
+from worklore.memory.source import Transcript, TranscriptCursor
+from worklore.memory.transcript import Turn, read
+from worklore.memory.units import passages, unit_terms
+from worklore.memory.window import SEQUENCE, WINDOWS, MemoryWindow, Role
+from worklore.work.identity import Folder, identify
+from worklore.work.project import Project
+from worklore.work.session import SESSIONS, WorkSession
+
+MAX_TITLE: Final = 200
+UNTITLED: Final = "Untitled session"
+BATCH: Final = 400
+"""Ids of one IN list, and rows of one INSERT."""
+
+Digest = Annotated[CleanStr, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class Piece(WireModel):
+    """A piece of a transcript file."""
+
+    agent: Annotated[CleanStr, Field(min_length=1, max_length=100)]
+    session: Annotated[CleanStr, Field(min_length=1, max_length=200)]
+    """The agent's own id of the session."""
+    source: Annotated[CleanStr, Field(min_length=1, max_length=4000)]
+    """The file's path on the machine."""
+    from_: Annotated[int, Field(ge=0, alias="from")]
+    """Byte offset where the piece begins: where the hub is, or 0 when the file was written anew."""
+    to: Annotated[int, Field(ge=0)]
+    tail_digest: Digest | None = None
+    """SHA-256 of the up to 4,096 bytes of the file before ``to``."""
+    records: list[Any] = Field(default_factory=list[Any])
+    """The file's records in order, as JSON objects."""
+    skipped: Annotated[int, Field(ge=0)] = 0
+    malformed: Annotated[int, Field(ge=0)] = 0
+    identity: Folder
+    event: Annotated[CleanStr, Field(max_length=50)] | None = None
+
+
+class Captured(WireModel):
+    """How far the hub has the file now, and what came of the piece."""
+
+    offset: int
+    windows: int
+    duplicates: int
+
+
+class CursorOf(WireModel):
+    """How far the hub has a transcript file."""
+
+    offset: int
+    tail_digest: str | None
+
+
+def cursor(ctx: ReadContext, agent: str, session: str, source: str) -> CursorOf:
+    """How far the hub has a file; offset 0 for one it does not know."""
+    found = ctx.session.execute(
+        select(TranscriptCursor.byte_offset, TranscriptCursor.tail_digest)
+        .join(Transcript, Transcript.id == TranscriptCursor.transcript_id)
+        .where(Transcript.agent_client == agent, Transcript.source_digest == _source_digest(ctx, session, source))
+    ).one_or_none()
+    return (
+        CursorOf(offset=found.byte_offset, tail_digest=found.tail_digest)
+        if found
+        else CursorOf(offset=0, tail_digest=None)
+    )
+
+
+def capture(ctx: Context, body: Piece) -> Captured:
+    """Take in a piece of a transcript; what the hub has of it already is passed over."""
+    if body.to < body.from_:
+        raise ConflictError("The piece ends before it begins.", code="cursor-mismatch", offset=body.from_)
+    project = ctx.session.get_one(Project, identify(ctx, body.identity).id)
+    session = ensure_session(ctx, body.agent, body.session, project)
+    transcript, at = _transcript(ctx, body, session)
+    if body.from_ not in {at.byte_offset, 0}:
+        raise ConflictError(
+            f"The hub has this file up to byte {at.byte_offset}.", code="cursor-mismatch", offset=at.byte_offset
+        )
+    said = read(body.records).turns
+    known = _known(ctx, project.id, [turn.uuid for turn in said])
+    fresh = list({turn.uuid: turn for turn in said if turn.uuid not in known}.values())
+    written = _write(ctx, session, transcript, at.next_ordinal, fresh)
+    at.byte_offset, at.tail_digest = body.to, body.tail_digest
+    at.next_ordinal += len(fresh)
+    at.records += len(body.records)
+    at.skipped += body.skipped
+    at.malformed += body.malformed
+    if said:
+        at.last_uuid = said[-1].uuid
+        _touch(ctx, session, said)
+    ctx.session.flush()
+    return Captured(offset=body.to, windows=written, duplicates=len(said) - len(fresh))
+
+
+CAPTURE: Final = Action(run=capture, name="capture", scope="memory:write", risk=Risk.write)
+
+
+def ensure_session(ctx: Context, agent: str, external_key: str, project: Project) -> WorkSession:
+    """The session an agent calls by its own id; made when the hub does not know it."""
+    session = session_of(ctx, agent, external_key)
+    if session is not None:
+        return session
+    user = ctx.session.get(User, ctx.principal.user_id) if ctx.principal.user_id else None
+    session = WorkSession(
+        id=uuid7(),
+        client_id=project.client_id,
+        project_id=project.id,
+        machine_id=ctx.principal.machine_id,
+        user_id=ctx.principal.user_id,
+        technician=user.name if user else None,
+        session_title=UNTITLED,
+        session_date=ctx.now().date(),
+        agent_client=agent,
+        external_key=external_key,
+        last_heartbeat=ctx.now(),
+    )
+    ctx.session.add(session)
+    ctx.session.flush()
+    return session
+
+
+def session_of(ctx: ReadContext, agent: str, external_key: str) -> WorkSession | None:
+    """The session an agent calls by its own id, if the hub knows it.
+
+    Raises:
+        ConflictError: it belongs to a client the caller may not see.
+    """
+    found = select(WorkSession).where(WorkSession.agent_client == agent, WorkSession.external_key == external_key)
+    session = ctx.session.scalars(found).one_or_none()
+    if session is not None and ctx.principal.clients is not None:
+        visible = found.where(SESSIONS.visible(ctx.principal))
+        if ctx.session.scalars(visible).one_or_none() is None:
+            raise ConflictError("The session belongs to a client you cannot see.", code="session-elsewhere")
+    return session
+
+
+def _source_digest(ctx: ReadContext, session: str, source: str) -> str:
+    named = f"{ctx.principal.machine_id}\n{session}\n{source}"
+    return hashlib.sha256(named.encode()).hexdigest()
+
+
+def _transcript(ctx: Context, body: Piece, session: WorkSession) -> tuple[Transcript, TranscriptCursor]:
+    digest = _source_digest(ctx, body.session, body.source)
+    transcript = ctx.session.scalars(
+        select(Transcript).where(Transcript.agent_client == body.agent, Transcript.source_digest == digest)
+    ).one_or_none()
+    if transcript is None:
+        transcript = Transcript(
+            id=uuid7(),
+            session_id=session.id,
+            project_id=session.project_id,
+            client_id=session.client_id,
+            machine_id=ctx.principal.machine_id,
+            agent_client=body.agent,
+            external_key=body.session,
+            source=body.source,
+            source_digest=digest,
+        )
+        ctx.session.add(transcript)
+        ctx.session.flush()
+        ctx.session.add(TranscriptCursor(transcript_id=transcript.id, byte_offset=0, next_ordinal=0))
+        ctx.session.flush()
+    # Held until commit: a second sender of the same piece waits, and is then told where the cursor is.
+    at = ctx.session.get_one(TranscriptCursor, transcript.id, with_for_update=True, populate_existing=True)
+    return transcript, at
+
+
+def _known(ctx: ReadContext, project_id: uuid.UUID, uuids: Sequence[str]) -> set[str]:
+    known: set[str] = set()
+    for start in range(0, len(uuids), BATCH):
+        some = select(MemoryWindow.source_uuid).where(
+            MemoryWindow.project_id == project_id, MemoryWindow.source_uuid.in_(uuids[start : start + BATCH])
+        )
+        known.update(ctx.session.scalars(some))
+    return known
+
+
+def _write(ctx: Context, session: WorkSession, transcript: Transcript, ordinal: int, said: Sequence[Turn]) -> int:
+    person = session.technician or Role.user.value
+    shared = {
+        "session_id": session.id,
+        "project_id": transcript.project_id,
+        "client_id": transcript.client_id,
+        "machine_id": transcript.machine_id,
+        "transcript_id": transcript.id,
+        "created_at": ctx.now(),
+        "trust": "transcript",
+        "version": 1,
+    }
+    rows = [
+        shared | row
+        for place, turn in enumerate(said, ordinal)
+        for row in rows_of(turn, place, author=person if turn.role == Role.user else turn.role, now=ctx.now())
+    ]
+    store(ctx, rows, client_id=transcript.client_id)
+    return len(rows)
+
+
+def rows_of(turn: Turn, ordinal: int, *, author: str, now: datetime) -> Iterator[dict[str, Any]]:
+    """The windows of a turn, but for what they share with the others of their transcript."""
+    for passage in passages(turn.text):
+        role = "" if turn.role == Role.person else turn.role
+        yield {
+            "id": uuid7(),
+            "source_uuid": turn.uuid[:100],
+            "ordinal": ordinal,
+            "part": passage.part,
+            "parts": passage.parts,
+            "role": Role(turn.role),
+            "author": author,
+            "said_at": turn.time or now,
+            "text": passage.text,
+            "tokens": " ".join(unit_terms(passage.text, author=author, role=role)),
+            "token_count": tokens.count(passage.text),
+            "git_branch": turn.git_branch[:255] if turn.git_branch else None,
+        }
+
+
+def store(ctx: Context, rows: list[dict[str, Any]], *, client_id: uuid.UUID | None) -> None:
+    """Write windows with numbers of their own, last in the unit of work: other captures wait for its commit."""
+    if not rows:
+        return
+    for row, seq in zip(rows, take(ctx, SEQUENCE, len(rows)), strict=True):
+        row["seq"] = seq
+    connection = ctx.session.connection()
+    for start in range(0, len(rows), BATCH):
+        connection.execute(insert(MemoryWindow), rows[start : start + BATCH])
+    table = WINDOWS.table.description
+    record_batch(ctx, table, [row["id"] for row in rows], action="capture", client_id=client_id)
+
+
+def _touch(ctx: Context, session: WorkSession, said: Sequence[Turn]) -> None:
+    """The session goes on: its times, its branch, and a title once somebody has said what it is about."""
+    times = [turn.time for turn in said if turn.time is not None]
+    first = next((turn.text for turn in said if turn.role == Role.user), None)
+    if session.session_title == UNTITLED and first:
+        session.session_title = " ".join(first.split())[:MAX_TITLE]
+        ctx.session.flush()
+    if not times:
+        return
+    start, end = session.start_time, session.end_time
+    values: dict[str, Any] = {
+        "start_time": min(times) if start is None else min(start, *times),
+        "end_time": max(times) if end is None else max(end, *times),
+        "last_turn_at": max(times),
+        "last_heartbeat": ctx.now(),
+        "updated_at": ctx.now(),
+        "session_date": (min(times) if start is None else min(start, *times)).date(),
+    }
+    branch = next((turn.git_branch for turn in reversed(said) if turn.git_branch), None)
+    if branch:
+        values["git_branch"] = branch[:255]
+    alive = update(WorkSession).where(WorkSession.id == session.id).values(**values)
+    ctx.session.execute(unaudited(alive, "signs of life, not decisions").execution_options(synchronize_session=False))
