@@ -15,6 +15,7 @@ from worklore_cli.hooks import HookRun, installed_commands, run_hook, told
 from worklore_cli.tokens import count_tokens
 from worklore_client.agent_settings import command_of, entries
 from worklore_client.config import PRIVATE_FOLDER
+from worklore_client.events import start_flusher
 from worklore_client.spool import FlushState, flusher_lock, note_files
 
 Progressing = Callable[[int, int], None]
@@ -213,14 +214,17 @@ class Replay:
         return run_hook(self._commands[event], event, self._folder, **members)
 
     def _wait(self) -> bool:
-        """Wait until nothing is left to send and the flusher has ended."""
+        """Wait until nothing is left to send and the flusher has ended; start it again where it gave up."""
         end = time.monotonic() + self._patience
         while time.monotonic() <= end:
-            if not note_files(self._home):
-                with flusher_lock(self._home) as free:
-                    if free:
-                        return True
-            time.sleep(0.05)
+            notes = note_files(self._home)
+            with flusher_lock(self._home) as free:
+                idle = free
+            if idle and not notes:
+                return True
+            if idle:
+                start_flusher(str(self._home))
+            time.sleep(0.2 if idle else 0.05)
         return False
 
 

@@ -163,6 +163,8 @@ def read_text(path: str, limit: int = 1_048_576) -> str | None:
 
 def log(home: str, event: str, code: str) -> None:
     """One line for `worklore doctor`; the file is turned over to ``hook.log.1`` at 256 KiB."""
+    if not home:
+        return  # started without its arguments: there is no log, and certainly none in the file system's root
     path = home + SEPARATOR + "hook.log"
     line = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()) + " " + event + " " + code + "\n"
     try:

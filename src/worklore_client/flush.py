@@ -34,7 +34,9 @@ CURSOR_MOVES = 5
 """How often another sender may move the cursor under one transcript before it is left for the next run."""
 _CONTENT_REFUSED = frozenset({400, 413, 422})
 _UNAUTHORISED = frozenset({401, 403})
-_CONFLICT, _SERVER_ERROR = 409, 500
+_CURSOR_MISMATCH = "cursor-mismatch"
+_TRY_LATER = frozenset({408, 425, 429})
+_SERVER_ERROR = 500
 
 
 class CursorMoved(Exception):  # noqa: N818 - reads as the state it is
@@ -99,7 +101,12 @@ def _drain(home: Path, seen: set[str], *, patient: bool) -> bool:
 def _code(error: HubError) -> str:
     if not isinstance(error, HubRefused):
         return "hub-unreachable"
-    return error.code if error.status in _UNAUTHORISED else f"hub-{error.status}"
+    return _told(error) if error.status in _UNAUTHORISED else f"hub-{error.status}"
+
+
+def _told(refusal: HubRefused) -> str:
+    """The hub's code as one word for the log, whatever answered."""
+    return "".join(letter for letter in refusal.code if letter.isascii() and (letter.isalnum() or letter == "-"))[:60]
 
 
 def _send_all(run: Run, linger: float) -> None:
@@ -159,9 +166,9 @@ def _send_group(run: Run, notes: list[Note]) -> None:
         log(str(run.home), "flush", "cursor-mismatch")
         return
     except HubRefused as refusal:
-        if refusal.status in _UNAUTHORISED or refusal.status >= _SERVER_ERROR:
+        if refusal.status in _UNAUTHORISED | _TRY_LATER or refusal.status >= _SERVER_ERROR:
             raise
-        log(str(run.home), "flush", f"hub-{refusal.status}")  # this transcript alone: the others may still go
+        log(str(run.home), "flush", _told(refusal))  # this transcript alone: the others may still go
         return
     else:
         run.sent[newest.key] = newest
@@ -206,7 +213,7 @@ def _post(run: Run, note: Note, about: dict[str, Any], file: BinaryIO, portion: 
     try:
         _post_once(run, note, about, file, portion)
     except HubRefused as refusal:
-        if refusal.status == _CONFLICT:
+        if refusal.code == _CURSOR_MISMATCH:
             raise CursorMoved from None
         if refusal.status not in _CONTENT_REFUSED or not portion.records:
             raise

@@ -146,6 +146,24 @@ def test_a_refused_token_is_named_and_everything_stays(machine: Machine, hub: Pr
     assert len(machine.notes()) == 2
 
 
+@pytest.mark.parametrize(("status", "others_go"), [(404, True), (409, True), (429, False), (503, False)])
+def test_a_refusal_of_one_transcript_lets_the_others_go(
+    machine: Machine, hub: PretendedHub, tmp_path: Path, status: int, others_go: bool
+) -> None:
+    for number, name in enumerate(("a", "b")):
+        write_records(tmp_path / f"{name}.jsonl", [record(number)])
+        noted(machine, tmp_path / f"{name}.jsonl", session=name)
+    real = hub.capture
+
+    def capture(body: dict[str, Any], size: int) -> tuple[int, dict[str, Any]]:
+        return (status, {"code": "session elsewhere\n"}) if body["session"] == "a" else real(body, size)
+
+    hub.capture = capture  # type: ignore[method-assign] # what a hub may say of one session
+    assert not flush(machine.home)
+    assert (len(hub.records), len(machine.notes())) == ((1, 1) if others_go else (0, 2))
+    assert machine.log().split()[2:] == ["sessionelsewhere" if others_go else f"hub-{status}"]
+
+
 def test_one_poisoned_record_does_not_hold_up_the_rest(machine: Machine, hub: PretendedHub, tmp_path: Path) -> None:
     transcript = tmp_path / "t.jsonl"
     write_records(transcript, [record(n) for n in range(40)])

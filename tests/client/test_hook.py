@@ -83,8 +83,9 @@ def test_the_project_goes_along_without_the_remotes_credentials(machine: Machine
 def test_a_hub_in_trouble_is_silence_and_a_line_in_the_log(
     machine: Machine, hub: PretendedHub, mode: str, event: str
 ) -> None:
-    config = machine.home / "config"
-    config.write_text(config.read_text().replace("_ms=3000", "_ms=400"))
+    if mode == "slow":
+        config = machine.home / "config"
+        config.write_text(config.read_text().replace("_ms=3000", "_ms=400"))
     hub.mode = mode
     begun = time.monotonic()
     ran = machine.run(event, prompt="the prompt stays here")
@@ -158,6 +159,15 @@ def test_a_machine_that_is_not_connected_prints_nothing(tmp_path: Path) -> None:
         assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"", b"")
 
 
+def test_without_arguments_it_writes_nowhere(tmp_path: Path) -> None:
+    for arguments in ([], [""], ["", "claude-code", "Stop"]):
+        command = [sys.executable, "-I", "-S", str(HOOK), *arguments]
+        ran = subprocess.run(command, input=b"{}", capture_output=True, check=False, cwd=tmp_path)
+        assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"", b"")
+    assert not Path("/hook.log").exists()
+    assert not list(tmp_path.iterdir())
+
+
 def test_hooks_of_our_own_commands_do_nothing(machine: Machine, hub: PretendedHub) -> None:
     machine.environment["WORKLORE_HOOKS"] = "off"
     for event in ALLOWED:
@@ -169,9 +179,7 @@ def test_hooks_of_our_own_commands_do_nothing(machine: Machine, hub: PretendedHu
 def test_the_token_never_crosses_plain_http_off_this_machine(machine: Machine) -> None:
     for url in ("http://192.0.2.7:8420", "http://hub.example.com", "http://127.0.0.1.example.com", "http://0x7f.1"):
         (machine.home / "config").write_text(f"hub={url}\ntoken={TOKEN}\n")
-        begun = time.monotonic()
         assert machine.run("SessionStart").stdout == b""
-        assert time.monotonic() - begun < 2
     assert {line.split()[2] for line in machine.log().splitlines()} == {"insecure-url"}
 
 
