@@ -6,7 +6,7 @@ memory bears on is answered with nothing.
 
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from sqlalchemy import select
@@ -33,16 +33,8 @@ SHARED_TERMS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """The text for the agent; empty when there is nothing to say."""
-
-    text: str = ""
-    tokens: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Asker:
-    """The agent's session that is to be told something."""
+    """The agent's session that is to be told something: the agent, its own id of the session, and the project."""
 
     agent: str
     key: str
@@ -53,24 +45,32 @@ class Asker:
         session = session_of(ctx, self.agent, self.key)
         return (session.id, told(ctx, session.id)) if session else (None, set())
 
-    def tell(self, ctx: Context, event: str, packed: Packed, why: Mapping[str, str]) -> Told:
-        """Hand over a text and write down what is in it."""
-        if not packed.text:
-            return Told()
-        session = ensure_session(ctx, self.agent, self.key, self.project)
-        note(
-            ctx, session.id, event, {item.excerpt.turn: why[item.excerpt.turn] for item in packed.shown}, packed.tokens
-        )
-        return Told(packed.text, packed.tokens)
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A text for an agent, empty when there is nothing to say, and why each turn is in it."""
+
+    text: str = ""
+    tokens: int = 0
+    why: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-def brief(ctx: Context, asker: Asker) -> Told:
+def _told(packed: Packed, why: Mapping[str, str]) -> Told:
+    return Told(packed.text, packed.tokens, {item.excerpt.turn: why[item.excerpt.turn] for item in packed.shown})
+
+
+def write_down(ctx: Context, asker: Asker, event: str, what: Told) -> None:
+    """Remember what a session was told, so that it is not told again."""
+    session = ensure_session(ctx, asker.agent, asker.key, asker.project)
+    note(ctx, session.id, event, what.why, what.tokens)
+
+
+def brief(ctx: ReadContext, asker: Asker) -> Told:
     """Where the last sessions of a project were left: their requests and their last words, the newest first."""
     own, known = asker.said_or_told(ctx)
     hits = [Hit(str(key), 0, 0, 0, 0.0, {}) for key in _closing_windows(ctx, asker.project, own)]
     excerpts = [excerpt for _, excerpt in read_excerpts(ctx, asker.project.id, hits) if excerpt.turn not in known]
-    reasons = {excerpt.turn: "recent work" for excerpt in excerpts}
-    return asker.tell(ctx, "SessionStart", _short(excerpts, START_BUDGET), reasons)
+    return _told(_short(excerpts, START_BUDGET), {excerpt.turn: "recent work" for excerpt in excerpts})
 
 
 def _short(excerpts: list[Excerpt], budget: int) -> Packed:
@@ -99,7 +99,7 @@ def _closing_windows(ctx: ReadContext, project: Project, own: uuid.UUID | None) 
             yield from ctx.session.scalars(choice).all()
 
 
-def bearing(ctx: Context, asker: Asker, prompt: str) -> Told:
+def bearing(ctx: ReadContext, asker: Asker, prompt: str) -> Told:
     """What memory has to say to a prompt, but for what this session has said or was told."""
     own, known = asker.said_or_told(ctx)
     asked = frozenset(terms(prompt))
@@ -112,4 +112,4 @@ def bearing(ctx: Context, asker: Asker, prompt: str) -> Told:
 
     found = search(ctx, asker.project.id, prompt, budget=PROMPT_BUDGET, keep=bears)
     reasons = {turn: ", ".join(hit.why) for turn, hit in found.hits.items()}
-    return asker.tell(ctx, "UserPromptSubmit", _short(found.excerpts, PROMPT_BUDGET), reasons)
+    return _told(_short(found.excerpts, PROMPT_BUDGET), reasons)

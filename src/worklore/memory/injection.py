@@ -1,6 +1,7 @@
 """What was told to which session, so that nothing is told twice."""
 
 import uuid
+from collections.abc import Mapping
 
 from sqlalchemy import ForeignKey, Index, insert, select
 from sqlalchemy.orm import Mapped, mapped_column
@@ -45,7 +46,7 @@ def told(ctx: ReadContext, session_id: uuid.UUID) -> set[str]:
     return set(ctx.session.scalars(select(Injection.source_uuid).where(Injection.session_id == session_id)))
 
 
-def note(ctx: Context, session_id: uuid.UUID, event: str, turns: dict[str, str], tokens: int) -> None:
+def note(ctx: Context, session_id: uuid.UUID, event: str, turns: Mapping[str, str], tokens: int) -> None:
     """Write down what a session was shown: turn to reason."""
     shared = {"session_id": session_id, "event": event, "tokens": tokens, "created_at": ctx.now()}
     rows = [shared | {"id": uuid7(), "source_uuid": turn, "why": why[:200]} for turn, why in turns.items()]

@@ -11,7 +11,6 @@ ordinary match" in a scope of a hundred units and of a hundred thousand, and the
 """
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -23,7 +22,7 @@ import numpy as np
 
 from worklore.memory.analyse import STOP_WORDS, terms
 from worklore.memory.dates import Interval, intervals
-from worklore.memory.index import K1, B, Bools, Floats, Index, Ints, Layout, changes
+from worklore.memory.index import K1, B, Bools, Floats, Index, Ints, Layout, Postings, changes
 
 ROLES: Final = frozenset(("user", "assistant"))
 """Author labels that are roles and nobody's name."""
@@ -52,7 +51,7 @@ class Weights:
     """Per e-fold of its turn's terms above `SHORT_TURN`: what takes much room of a budget must be worth it."""
     asks: float = -1.0
     """It holds a question, in talk between people: the answer is rarely in it."""
-    user: float = 2.0
+    user: float = 1.5
     """Said by the person in a session with an agent: what was wanted, decided and stated, not what was generated from
     it."""
     tells_time: float = 1.2
@@ -61,6 +60,8 @@ class Weights:
 
 WEIGHTS: Final = Weights()
 SHORT_TURN: Final = 25  # terms
+_TERMS_READ: Final = 256
+_TERMS_COUNTED: Final = 64
 _EARLY: Final = 12 * 3600.0  # seconds: time zones blur the edges of a day
 _AFTERWARDS: Final = 14 * 86400.0  # seconds in which people tell of a day
 _ASKS_WHEN: Final = re.compile(r"(?i)^\W*(?:\w+\W+){0,2}when\b|\b(?:what|which) (?:date|day|month|year|time)\b")
@@ -180,7 +181,7 @@ def _spread(best: Ints, scores: Floats, session_share: Floats, layout: Layout, l
 
 def _signals(index: Index, layout: Layout, question: str, now: datetime) -> tuple[dict[str, Floats], Bools]:
     """Every signal by its name in `Weights`, and which units the question has to do with at all."""
-    unit, turn, session = _lexical(index, layout, Counter(terms(question)))
+    unit, turn, session = _lexical(index, layout, question)
     turn_scale = _scaled(turn)
     date = _date_match(layout, question, now)
     signals: dict[str, Floats] = {
@@ -199,15 +200,24 @@ def _signals(index: Index, layout: Layout, question: str, now: datetime) -> tupl
     return signals, (session[layout.unit_session] > 0) | (date > 0)
 
 
-def _lexical(index: Index, layout: Layout, question: Counter[str]) -> tuple[Floats, Floats, Floats]:
+def _telling(index: Index, question: str) -> list[Postings]:
+    """Postings of the question's terms, each once, the rarest first.
+
+    A prompt can be a pasted log: of very many terms its beginning and its end are read, and of those the rarest count.
+    """
+    distinct = list(dict.fromkeys(terms(question)))
+    if len(distinct) > _TERMS_READ:
+        distinct = distinct[: 3 * _TERMS_READ // 4] + distinct[-(_TERMS_READ // 4) :]
+    found = [(len(held.positions), term, held) for term in distinct if len((held := index.postings(term)).positions)]
+    found.sort(key=lambda row: row[:2])
+    return [held for _, _, held in found[:_TERMS_COUNTED]]
+
+
+def _lexical(index: Index, layout: Layout, question: str) -> tuple[Floats, Floats, Floats]:
     """BM25 of the units, of the turns and of the sessions, each a collection of documents of its own."""
     unit, turn, session = np.zeros(layout.units), np.zeros(layout.turns), np.zeros(layout.sessions)
-    for term in sorted(question):
-        positions, counts = index.postings(term)
-        if not len(positions):
-            continue
-        repeated = question[term]
-        unit[positions] += repeated * _bm25(counts, layout.unit_length, positions)
+    for positions, counts in _telling(index, question):
+        unit[positions] += _bm25(counts, layout.unit_length, positions)
         for scores, group, lengths in (
             (turn, layout.unit_turn, layout.turn_length),
             (session, layout.unit_session, layout.session_length),
@@ -216,7 +226,7 @@ def _lexical(index: Index, layout: Layout, question: Counter[str]) -> tuple[Floa
             groups = group[positions]
             begins = np.flatnonzero(changes(groups))
             places = groups[begins]
-            scores[places] += repeated * _bm25(np.add.reduceat(counts, begins), lengths, places)
+            scores[places] += _bm25(np.add.reduceat(counts, begins), lengths, places)
     return unit, turn, session
 
 

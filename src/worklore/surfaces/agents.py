@@ -5,15 +5,15 @@ from urllib.parse import unquote
 
 import orjson
 from fastapi import APIRouter, Request, Response
+from starlette.background import BackgroundTask
 
-from worklore.kernel.context import Context
+from worklore.kernel.context import ReadContext
 from worklore.kernel.errors import InvalidError, NotFoundError
 from worklore.kernel.wire import clean_text
-from worklore.memory.brief import Asker, Told, bearing, brief
+from worklore.memory.brief import Asker, Told, bearing, brief, write_down
 from worklore.memory.capture import CursorOf, cursor
 from worklore.surfaces.http import Gateway, read_body
-from worklore.work.identity import Folder, identify
-from worklore.work.project import Project
+from worklore.work.identity import Folder, find_project
 
 AGENTS: Final = frozenset({"claude-code"})
 EVENTS: Final = frozenset({"SessionStart", "UserPromptSubmit"})
@@ -42,13 +42,21 @@ def routes(gateway: Gateway) -> APIRouter:
         folder = _folder(request, given)
         prompt = _text(given, "prompt")[:MAX_PROMPT]
 
-        def work(ctx: Context) -> Told:
-            project = ctx.session.get_one(Project, identify(ctx, folder).id)
+        def look_up(ctx: ReadContext) -> tuple[Asker, Told] | None:
+            project = find_project(ctx, folder)
+            if project is None:
+                return None
             asker = Asker(agent, _text(given, "session_id")[:200] or "unknown", project)
-            return brief(ctx, asker) if event == "SessionStart" else bearing(ctx, asker, prompt)
+            return asker, brief(ctx, asker) if event == "SessionStart" else bearing(ctx, asker, prompt)
 
-        told = await gateway.write(request, "memory:read", work)
-        return Response(_printed(event, told), headers={"x-worklore-tokens": str(told.tokens)})
+        found = await gateway.read(request, "memory:read", look_up, long=True)
+        if found is None or not found[1].text:
+            return Response(b"")
+        asker, told = found
+        # The agent waits for the text, not for the note that it was told.
+        later = BackgroundTask(gateway.write, request, "memory:read", lambda ctx: write_down(ctx, asker, event, told))
+        answer = {"hookSpecificOutput": {"hookEventName": event, "additionalContext": told.text}}
+        return Response(orjson.dumps(answer), headers={"x-worklore-tokens": str(told.tokens)}, background=later)
 
     @router.get("/capture", tags=["capture"], openapi_extra={"x-scope": "memory:write", "x-risk": "read"})
     async def captured(request: Request, agent: str, session: str, source: str) -> CursorOf:
@@ -81,9 +89,3 @@ def _folder(request: Request, given: dict[str, Any]) -> Folder:
     path = header("x-worklore-cwd") or _text(given, "cwd") or "/"
     marker = header("x-worklore-marker")
     return Folder(remote=header("x-worklore-remote"), marker=marker[:200] if marker else None, path=path[:4000])
-
-
-def _printed(event: str, told: Told) -> bytes:
-    if not told.text:
-        return b""
-    return orjson.dumps({"hookSpecificOutput": {"hookEventName": event, "additionalContext": told.text}})
