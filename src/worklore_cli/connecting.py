@@ -77,11 +77,11 @@ def _working(home: Path, url: str) -> Config | None:
 def connect(target: Target, planned: Plan, say: Say) -> None:
     """Carry the plan out and prove it by running the hook that was written."""
     home, config = target.home, planned.config
+    prepare_home(home)  # before the code is used up: where nothing can be written it stays good
     if config is None:
         config = _exchange(target, say)
     else:
         say(f"Token of this machine for {config.hub} still works: kept")
-    prepare_home(home)
     save(config)
     if planned.change.needed:
         backup = agent_settings.apply_connect(home, planned.change, planned.created)

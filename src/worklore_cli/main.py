@@ -240,6 +240,8 @@ def _reported(run: Callable[[], None]) -> int:
         what, hint = str(failure), failure.hint
     except (HubError, SettingsRefused) as error:
         what, hint = str(error), ""
+    except OSError as error:
+        what, hint = f"{error.filename or 'a file'}: {error.strerror or type(error).__name__}", ""
     else:
         return 0
     err.print(f"[red]worklore:[/] {escape(what)}" + (f". {escape(hint)}" if hint else ""))

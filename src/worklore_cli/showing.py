@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ TRANSCRIPT = Path(__file__).parent / "demo.jsonl"
 REMOTE = "https://git.example.com/example-dental/network.git"
 PROMPT = "The VPN of the Riverside branch drops every few minutes again. What did we find and change last time?"
 COMMAND_SECONDS = 50.0
+REMOVE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,19 @@ def demo(say: Say) -> None:
         with temporary_hub(folder) as hub:
             _show(folder, hub, say)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove the demo's folder, also while a flusher that was cut short writes its last words into it."""
+    end = time.monotonic() + REMOVE_SECONDS
+    while folder.exists():
+        try:
+            shutil.rmtree(folder)
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)
 
 
 def _show(folder: Path, hub: RunningHub, say: Say) -> None:

@@ -19,7 +19,8 @@ def main() -> None:
     if action != "flush" or not home:
         sys.exit("usage: python -I -S <folder of worklore_client> CLIENT_HOME flush")
     try:
-        flush(Path(home))
+        if Path(home).is_dir():
+            flush(Path(home))
     except Exception as error:
         # Detached: nobody reads its standard error, so the log has to say that it broke.
         log(home, "flush", f"internal-{type(error).__name__}")

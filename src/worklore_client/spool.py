@@ -67,9 +67,12 @@ def sweep_parts(home: Path) -> None:
 
 @contextlib.contextmanager
 def flusher_lock(home: Path) -> Generator[bool]:
-    """True while this process is the one flusher of the home, False when another is. Freed by the system on a crash."""
+    """True while this process is the one flusher of the home, False when another is. Freed by the system on a crash.
+
+    FileNotFoundError when there is no home: it is not for the flusher to make one again that somebody has removed.
+    """
     path = home / "locks" / "flush"
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         yield _try_lock(handle)

@@ -107,7 +107,7 @@ def test_connect_says_what_is_missing(
     assert (status, said) == (1, "")
     assert expected in wrong
     assert len(wrong.splitlines()) == 1
-    assert not (user / ".worklore").exists()
+    assert not (user / ".worklore" / "config").exists()
     assert not (user / ".claude" / "settings.json").exists()
 
 
@@ -132,6 +132,16 @@ def test_connect_to_something_that_is_no_hub(worklore: Run, hub: PretendedHub, m
     status, _, wrong = worklore("connect", hub.url, "--code", "X")
     assert status == 1
     assert len(wrong.splitlines()) == 1
+
+
+def test_a_home_that_cannot_be_is_one_line(
+    worklore: Run, user: Path, hub: PretendedHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (user / "occupied").write_text("a file")
+    monkeypatch.setenv("WORKLORE_HOME", str(user / "occupied"))
+    status, _, wrong = worklore("connect", hub.url, "--code", hub.code)
+    assert (status, wrong) == (1, f"worklore: {user}/occupied: File exists\n")
+    assert not hub.asked("/auth/setup")
 
 
 def test_a_broken_settings_file_stops_before_the_code_is_used(worklore: Run, user: Path, hub: PretendedHub) -> None:

@@ -245,6 +245,15 @@ def test_the_pause_after_failures_doubles_and_is_waited_out(
     assert time.monotonic() - begun >= 0.3
 
 
+def test_a_home_that_was_removed_is_not_made_again(machine: Machine) -> None:
+    command = [sys.executable, "-I", "-S", str(Path(events.__file__).parent)]
+    gone = machine.home / "gone"
+    ran = subprocess.run([*command, str(gone), "flush"], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert not gone.exists()
+    assert "usage" in subprocess.run(command, capture_output=True, text=True, check=False).stderr
+
+
 # --- size ----------------------------------------------------------------------------------------------------------
 
 
