@@ -236,3 +236,18 @@ def test_any_question_can_be_asked(words: list[str]) -> None:
     index = Index(chain.from_iterable(talk([("Ada", "router"), ("user", "mail?")]) for _ in range(2)))
     hits = rank(index, " ".join(words), now=NOW)
     assert all(np.isfinite(hit.score) for hit in hits)
+
+
+def test_a_pasted_log_is_a_question_too() -> None:
+    index = Index(talk([("user", "the controller firmware panics"), ("user", "common line of a log")]))
+    log = " ".join(f"field{number} common line" for number in range(3000))
+    assert found(index, f"Why does the controller panic? {log}")[0] == "s0t0"
+    assert found(index, f"{log} Why does the controller panic?")[0] == "s0t0"
+
+
+def test_saying_a_word_often_does_not_make_it_weigh_more() -> None:
+    index = Index(talk([("user", "printer offline")], [("user", "scanner offline")]))
+    once, often = (
+        rank(index, question, now=NOW) for question in ("printer scanner", "printer scanner scanner scanner")
+    )
+    assert once == often
