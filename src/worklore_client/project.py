@@ -10,6 +10,7 @@ def find_project(folder: str) -> tuple[str, str, str]:
     the marker file ``.worklore/project``, else `folder`. Remote and marker are "" where there is none; a remote never
     carries credentials. ``insteadOf`` and ``include`` of git's configuration are not followed.
     """
+    folder = folder.rstrip(SEPARATOR) or SEPARATOR
     here, marker, marked = folder, "", ""
     for _ in range(64):
         if not marker:

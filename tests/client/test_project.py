@@ -59,6 +59,7 @@ def test_marker_and_plain_folders(tmp_path: Path) -> None:
     assert find_project(str(inner)) == (str(tmp_path / "client"), "", "acme")
     assert find_project(str(tmp_path / "gone" / "folder"))[1:] == ("", "")
     assert find_project("/") == ("/", "", "")
+    assert find_project(f"{inner}/") == find_project(str(inner))
 
 
 def test_the_identity_object(repository: Path, tmp_path: Path) -> None:
