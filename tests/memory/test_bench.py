@@ -145,6 +145,11 @@ def test_the_table_shows_every_figure(tmp_path: Path) -> None:
         ("documents.jsonl", '{"id": "d1"}', r"documents\.jsonl:1: KeyError"),
         ("documents.jsonl", "[]", r"documents\.jsonl:1: TypeError"),
         ("queries.jsonl", '\n{"id": "q", "scope": "p", "text": "?", "evidence": []}', r"queries\.jsonl:2: .*evidence"),
+        (
+            "documents.jsonl",
+            2 * '{"id": "d1", "scope": "p", "session": "s", "time": "2024-01-01", "author": "", "text": ""}\n',
+            "called d1",
+        ),
         ("queries.jsonl", "", r"queries\.jsonl: no queries"),
         ("queries.jsonl", '{"id": "q", "scope": "p", "text": "?", "evidence": ["d99"]}', "d99"),
     ],

@@ -24,10 +24,10 @@ Definitions:
 """
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final, Protocol, TypeVar
@@ -120,6 +120,9 @@ def load_dataset(folder: Path) -> Dataset:
         raise DatasetError(f"{folder / 'meta.json'}: evidence must be 'document' or 'session', not {evidence!r}")
     documents = _lines(folder / "documents.jsonl", _document)
     queries = _lines(folder / "queries.jsonl", _query)
+    ids = Counter(document.id for document in documents)
+    if repeated := [name for name, times in ids.items() if times > 1]:
+        raise DatasetError(f"{folder / 'documents.jsonl'}: more than one document is called {repeated[0]}")
     known = {document.id if evidence == "document" else document.session for document in documents}
     for query in queries:
         if unknown := query.evidence - known:
@@ -157,10 +160,16 @@ def _document(line: dict[str, Any]) -> Document:
         id=line["id"],
         scope=line["scope"],
         session=line["session"],
-        time=datetime.fromisoformat(line["time"]),
+        time=_time(line["time"]),
         author=line["author"],
         text=line["text"],
     )
+
+
+def _time(text: str) -> datetime:
+    """A time without a zone is in UTC, so that a figure does not depend on where it is taken."""
+    time = datetime.fromisoformat(text)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _query(line: dict[str, Any]) -> Query:
@@ -172,7 +181,7 @@ def _query(line: dict[str, Any]) -> Query:
         text=line["text"],
         evidence=frozenset(line["evidence"]),
         category=line.get("category", ""),
-        time=datetime.fromisoformat(line["time"]) if line.get("time") else None,
+        time=_time(line["time"]) if line.get("time") else None,
     )
 
 

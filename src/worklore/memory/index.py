@@ -12,6 +12,7 @@ the index is.
 Not thread-safe: the owner serialises writing, and reading while writing.
 """
 
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -137,7 +138,7 @@ class Index:
         self._columns: _Columns = {name: np.zeros(_SMALL_TAIL, kind) for name, kind in _COLUMNS.items()}
         self._segment = _Segment(np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.uint16))
         self._consolidated = 0
-        self._tail: dict[int, tuple[list[int], list[int]]] = {}
+        self._tail: dict[int, tuple[array[int], array[int]]] = {}
         self._layout: Layout | None = None
         self.add(entries)
 
@@ -202,9 +203,10 @@ class Index:
         tail = self._tail.get(number)
         if tail is None:
             return slots, counts
+        # Copied at once: an array cannot grow while a view of it is held.
         return (
-            np.concatenate((slots, np.asarray(tail[0], np.int64))),
-            np.concatenate((counts, np.asarray(tail[1], np.uint16))),
+            np.concatenate((slots, np.frombuffer(tail[0], np.int32).astype(np.int64))),
+            np.concatenate((counts, np.frombuffer(tail[1], np.uint16))),
         )
 
     def _discard(self, identifier: str) -> None:
@@ -234,34 +236,26 @@ class Index:
         for name, value in values.items():
             self._columns[name][slot] = value
         for term, count in Counter(entry.terms).items():
-            slots, counts = self._tail.setdefault(self._terms.setdefault(term, len(self._terms)), ([], []))
-            slots.append(slot)
-            counts.append(min(count, _MAX_COUNT))
+            number = self._terms.setdefault(term, len(self._terms))
+            held = self._tail.get(number)
+            if held is None:
+                held = self._tail[number] = (array("i"), array("H"))
+            held[0].append(slot)
+            held[1].append(min(count, _MAX_COUNT))
 
     def _consolidate(self) -> None:
         """Merge the tail into the segment and give the slots of removed entries back."""
         size = len(self._ids)
         alive = self._columns["alive"][:size].astype(np.bool_)
         renumbered = np.cumsum(alive) - 1
-        tail_sizes = {number: len(slots) for number, (slots, _) in self._tail.items()}
+        numbers = np.fromiter(self._tail.keys(), np.int64, len(self._tail))
+        sizes = np.fromiter((len(held) for held, _ in self._tail.values()), np.int64, len(self._tail))
+        segment = self._segment
         terms = np.concatenate(
-            (
-                np.repeat(np.arange(len(self._segment.bounds) - 1), np.diff(self._segment.bounds)),
-                np.repeat(np.fromiter(tail_sizes.keys(), np.int64), np.fromiter(tail_sizes.values(), np.int64)),
-            )
+            (np.repeat(np.arange(len(segment.bounds) - 1), np.diff(segment.bounds)), np.repeat(numbers, sizes)),
         )
-        slots = np.concatenate(
-            (
-                self._segment.slots,
-                np.fromiter((slot for held, _ in self._tail.values() for slot in held), np.int32),
-            )
-        )
-        counts = np.concatenate(
-            (
-                self._segment.counts,
-                np.fromiter((count for _, held in self._tail.values() for count in held), np.uint16),
-            )
-        )
+        slots = np.concatenate([segment.slots, *(np.frombuffer(held, np.int32) for held, _ in self._tail.values())])
+        counts = np.concatenate([segment.counts, *(np.frombuffer(held, np.uint16) for _, held in self._tail.values())])
         kept = np.flatnonzero(alive[slots])
         # Stable: within a term the slots stay ascending, as tail slots are higher than any in the segment.
         order = kept[np.argsort(terms[kept], kind="stable")]
