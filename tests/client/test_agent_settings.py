@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worklore_client import json_text
@@ -44,6 +44,7 @@ def encodable(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
+@settings(deadline=None)
 @given(documents, layouts, newlines)
 def test_what_goes_in_comes_out_byte_for_byte(document: dict[str, Any], layout: int | str | None, newline: str) -> None:
     text = written(document, layout, newline)
@@ -58,6 +59,7 @@ def test_what_goes_in_comes_out_byte_for_byte(document: dict[str, Any], layout: 
     assert without_hooks(changed, created) == text
 
 
+@settings(deadline=None)
 @given(documents, layouts, newlines)
 def test_connect_then_disconnect_is_identity_on_the_file(
     tmp_path_factory: pytest.TempPathFactory, document: dict[str, Any], layout: int | str | None, newline: str

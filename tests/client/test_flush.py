@@ -271,7 +271,7 @@ def test_long_strings_lose_their_middle_and_pictures_their_data() -> None:
     assert sent["message"]["content"][1]["source"]["data"] == "[50000 characters left out]"
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     st.recursive(
         st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=60) | st.integers() | st.none(),

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worklore_client import events
@@ -246,12 +246,13 @@ def test_the_log_is_turned_over(machine: Machine) -> None:
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(), json_values, max_size=6), st.booleans())
 def test_the_scanner_finds_what_a_parser_finds(value: dict[str, object], ascii_only: bool) -> None:
     raw = json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
@@ -261,6 +262,7 @@ def test_the_scanner_finds_what_a_parser_finds(value: dict[str, object], ascii_o
         assert json.loads(found[key].decode("utf-8", "surrogatepass")) == item
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=80))
 def test_the_scanner_takes_any_bytes(raw: bytes) -> None:
     try:
@@ -269,6 +271,7 @@ def test_the_scanner_takes_any_bytes(raw: bytes) -> None:
         return
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.characters(min_codepoint=32, exclude_categories=["Cs"])))
 def test_quoted_text_is_json(text: str) -> None:
     assert json.loads(events.quoted(text)) == text
@@ -318,6 +321,7 @@ def test_only_a_whole_answer_of_the_hub_is_shown(raw: bytes, outcome: bytes | st
             answer_body(raw)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_a_header_is_one_line_of_ascii(value: str) -> None:
     line = header("X-Worklore-Cwd", value)

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worklore_client import identity as identity_module
@@ -107,6 +107,7 @@ def test_credentials_stay_here(remote: str, expected: str) -> None:
     assert without_credentials(remote) == expected
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(["https", "http", "ssh", "git"]),
     st.text(alphabet="abc%:@/?#-_.", max_size=8),
