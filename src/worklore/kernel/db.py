@@ -143,7 +143,6 @@ def server_engine(url: URL) -> Engine:
 
 def sqlite_engine(path: str, *, writing: bool) -> Engine:
     """An engine on a SQLite file: one connection that writes, or several that only read."""
-
     if writing:
         # SQLite gives its journal files the mode of the database file.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Dialect,
     Enum,
     Select,
+    Text,
     and_,
     bindparam,
     func,
@@ -48,7 +49,7 @@ PAGING: Final = frozenset({"q", "sort", "limit", "offset", "after", "since", "to
 class folded(GenericFunction[str]):  # noqa: N801 - a SQL function's name
     """Text in lower case, beyond ASCII too, on all three databases."""
 
-    type = Prose()
+    type = Text()  # of no collation: a bound value compared with it must not bring one along
     inherit_cache = True
 
 

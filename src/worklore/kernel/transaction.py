@@ -24,14 +24,14 @@ from typing import Any, Final, TypeVar
 import structlog
 from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm.exc import StaleDataError
 
 from worklore.kernel.access import SYSTEM, Principal
 from worklore.kernel.audit import CONTEXT, AuditedSession
 from worklore.kernel.context import DERIVED, Context, ReadContext
 from worklore.kernel.db import database_url, is_transient, server_engine, sqlite_engine
-from worklore.kernel.errors import RepeatUnitError, UnavailableError
+from worklore.kernel.errors import UnavailableError
 from worklore.kernel.filelock import FileLock
 from worklore.kernel.types import uuid7
 
@@ -147,8 +147,9 @@ class Database:
                     committing = True
                     session.commit()
                 _run_all(ctx.after_commit)
-            except (DBAPIError, StaleDataError, RepeatUnitError) as error:
-                if may_repeat(error) and attempt < MAX_ATTEMPTS:
+            except (DBAPIError, StaleDataError) as error:
+                # A uniqueness that failed was lost to another transaction; the next run finds what that one has made.
+                if (may_repeat(error) or isinstance(error, IntegrityError)) and attempt < MAX_ATTEMPTS:
                     _pause(attempt)
                     continue
                 raise _unavailable(error, committing=committing) from error
@@ -168,7 +169,7 @@ class Database:
 
 def may_repeat(error: BaseException) -> bool:
     """True when the unit of work may succeed if it runs again from its start."""
-    return isinstance(error, StaleDataError | RepeatUnitError) or is_transient(error)
+    return isinstance(error, StaleDataError) or is_transient(error)
 
 
 def _unavailable(error: Exception, *, committing: bool) -> Exception:
