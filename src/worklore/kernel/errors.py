@@ -129,7 +129,3 @@ class UnavailableError(HubError):
     status = 503
     code = "unavailable"
     title = "Not available at the moment"
-
-
-class RepeatUnitError(Exception):
-    """Raised by a unit of work that lost a race and will see the outcome when it runs again from its start."""

@@ -9,13 +9,12 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Index, delete, insert, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
 from worklore.kernel.audit import unaudited
 from worklore.kernel.context import Context
 from worklore.kernel.db import Base
-from worklore.kernel.errors import InvalidError, RepeatUnitError
+from worklore.kernel.errors import InvalidError
 from worklore.kernel.types import Line
 
 KEPT_FOR: Final = timedelta(days=7)
@@ -74,10 +73,7 @@ def remember(ctx: Context, key: str, digest: str, pointer: dict[str, Any]) -> No
         "created_at": now,
         "expires_at": now + KEPT_FOR,
     }
-    try:
-        ctx.session.connection().execute(insert(IdempotencyKey), [row])
-    except IntegrityError as error:
-        raise RepeatUnitError from error  # another node did the same request meanwhile; the next run finds its result
+    ctx.session.connection().execute(insert(IdempotencyKey), [row])
 
 
 def forget_expired(ctx: Context) -> int:

@@ -6,12 +6,10 @@ wait for your commit.
 """
 
 from sqlalchemy import BigInteger, insert, select, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
 from worklore.kernel.context import Context
 from worklore.kernel.db import Base
-from worklore.kernel.errors import RepeatUnitError
 from worklore.kernel.types import Line
 
 
@@ -30,9 +28,6 @@ def take(ctx: Context, name: str, count: int) -> range:
     connection = ctx.session.connection()
     moved = connection.execute(update(Sequence).where(Sequence.name == name).values(value=Sequence.value + count))
     if moved.rowcount == 0:
-        try:
-            connection.execute(insert(Sequence), [{"name": name, "value": count}])
-        except IntegrityError as error:
-            raise RepeatUnitError from error  # another transaction began the sequence
+        connection.execute(insert(Sequence), [{"name": name, "value": count}])
     last = connection.execute(select(Sequence.value).where(Sequence.name == name)).scalar_one()
     return range(last - count + 1, last + 1)

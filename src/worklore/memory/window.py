@@ -75,6 +75,8 @@ WINDOWS = Resource(
         MemoryWindow.author,
         MemoryWindow.said_at,
         MemoryWindow.source_uuid,
+        MemoryWindow.ordinal,
+        MemoryWindow.part,
         MemoryWindow.seq,
     ),
     search=(MemoryWindow.text,),

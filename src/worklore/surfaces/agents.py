@@ -1,11 +1,13 @@
 """What agents' hooks ask: the hub parses, decides and answers with the exact bytes to print."""
 
+import asyncio
+from collections.abc import Coroutine
 from typing import Any, Final, cast
 from urllib.parse import unquote
 
 import orjson
+import structlog
 from fastapi import APIRouter, Request, Response
-from starlette.background import BackgroundTask
 
 from worklore.kernel.context import ReadContext
 from worklore.kernel.errors import InvalidError, NotFoundError
@@ -18,6 +20,12 @@ from worklore.work.identity import Folder, find_project
 AGENTS: Final = frozenset({"claude-code"})
 EVENTS: Final = frozenset({"SessionStart", "UserPromptSubmit"})
 MAX_PROMPT: Final = 20_000
+NOTE_SECONDS: Final = 0.1
+
+_LATE: Final[set[asyncio.Task[None]]] = set()
+"""Notes under way; the event loop itself holds tasks only weakly."""
+
+log = structlog.get_logger()
 
 
 def routes(gateway: Gateway) -> APIRouter:
@@ -53,10 +61,9 @@ def routes(gateway: Gateway) -> APIRouter:
         if found is None or not found[1].text:
             return Response(b"")
         asker, told = found
-        # The agent waits for the text, not for the note that it was told.
-        later = BackgroundTask(gateway.write, request, "memory:read", lambda ctx: write_down(ctx, asker, event, told))
+        await _noted(gateway.write(request, "memory:read", lambda ctx: write_down(ctx, asker, event, told)))
         answer = {"hookSpecificOutput": {"hookEventName": event, "additionalContext": told.text}}
-        return Response(orjson.dumps(answer), headers={"x-worklore-tokens": str(told.tokens)}, background=later)
+        return Response(orjson.dumps(answer), headers={"x-worklore-tokens": str(told.tokens)})
 
     @router.get("/capture", tags=["capture"], openapi_extra={"x-scope": "memory:write", "x-risk": "read"})
     async def captured(request: Request, agent: str, session: str, source: str) -> CursorOf:
@@ -64,6 +71,23 @@ def routes(gateway: Gateway) -> APIRouter:
         return await gateway.read(request, "memory:write", lambda ctx: cursor(ctx, agent, session, source))
 
     return router
+
+
+async def _noted(writing: Coroutine[Any, Any, None]) -> None:
+    """Wait for the note that something was told, but not for long: an agent waits for the text.
+
+    A note that is late goes on by itself. One that fails is logged; the turn may then be told a second time.
+    """
+    task = asyncio.create_task(writing)
+    _LATE.add(task)
+    task.add_done_callback(_done)
+    await asyncio.wait({task}, timeout=NOTE_SECONDS)
+
+
+def _done(task: asyncio.Task[None]) -> None:
+    _LATE.discard(task)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.warning("what was told could not be noted", error=type(error).__name__)
 
 
 def _given(body: bytes) -> dict[str, Any]:

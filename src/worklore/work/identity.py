@@ -13,7 +13,6 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import Field
 from sqlalchemy import ForeignKey, Index, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
 from worklore.clients.client import Client, ClientType
@@ -21,7 +20,7 @@ from worklore.kernel.access import through
 from worklore.kernel.action import Action, Risk
 from worklore.kernel.context import Context, ReadContext
 from worklore.kernel.db import Created, Record
-from worklore.kernel.errors import NotFoundError, RepeatUnitError
+from worklore.kernel.errors import NotFoundError
 from worklore.kernel.resource import Resource
 from worklore.kernel.types import Line, uuid7
 from worklore.kernel.wire import CleanStr, WireModel
@@ -181,10 +180,7 @@ def _learn(ctx: Context, project: Project, folder: Folder) -> None:
         known = select(ProjectIdentity.id).where(ProjectIdentity.kind == kind, ProjectIdentity.value == value)
         if ctx.session.scalars(known).one_or_none() is None:
             ctx.session.add(ProjectIdentity(project_id=project.id, kind=kind, value=value))
-    try:
-        ctx.session.flush()
-    except IntegrityError as error:
-        raise RepeatUnitError from error  # another machine taught the hub the same meanwhile
+    ctx.session.flush()
 
 
 IDENTIFY = Action(run=identify, name="identify", path="projects/identify", scope="project:write", risk=Risk.write)

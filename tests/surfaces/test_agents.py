@@ -1,0 +1,107 @@
+"""What agents' hooks are answered."""
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+import httpx2
+import pytest
+
+from tests.conftest import TestHub, unique
+from tests.memory.transcripts import conversation, folder, piece
+from worklore.identity.token import TokenKind
+
+TALK = (
+    "The nightly backup of nas-07 fails with error 0x80070035",
+    "The share was renamed; I pointed the job at the new path and the backup of nas-07 ran through",
+)
+
+
+def ask(client: httpx2.Client, event: str, identity: dict[str, Any], session: str, prompt: str = "") -> str:
+    body = {"session_id": session, "hook_event_name": event, "cwd": "/tmp/elsewhere", "prompt": prompt}
+    headers = {"x-worklore-remote": quote(identity["remote"]), "x-worklore-cwd": quote(identity["path"])}
+    answer = client.post(f"/hooks/claude-code/{event}", content=json.dumps(body), headers=headers)
+    assert answer.status_code == 200, answer.text
+    if not answer.content:
+        return ""
+    output = answer.json()["hookSpecificOutput"]
+    assert output["hookEventName"] == event
+    assert len(output["additionalContext"]) < 10_000
+    return output["additionalContext"]
+
+
+@pytest.fixture
+def identity(machine_api: httpx2.Client) -> dict[str, Any]:
+    about = folder()
+    machine_api.post("/capture", json=piece(conversation(*TALK), about)).raise_for_status()
+    return about
+
+
+@pytest.fixture
+def elsewhere(hub: TestHub) -> httpx2.Client:
+    """Another machine."""
+    return hub.client(hub.token(kind=TokenKind.machine))
+
+
+def test_another_machine_is_told_where_work_was_left(elsewhere: httpx2.Client, identity: dict[str, Any]) -> None:
+    told = ask(elsewhere, "SessionStart", identity, unique())
+    assert all(text in told for text in TALK)
+    assert "2026-03-03" in told
+
+
+def test_a_prompt_gets_what_bears_on_it(elsewhere: httpx2.Client, identity: dict[str, Any]) -> None:
+    assert TALK[1] in ask(elsewhere, "UserPromptSubmit", identity, unique(), "why does the nas-07 backup fail again?")
+
+
+def test_nothing_is_told_twice_in_a_session(elsewhere: httpx2.Client, identity: dict[str, Any]) -> None:
+    session = unique()
+    assert ask(elsewhere, "SessionStart", identity, session)
+    assert ask(elsewhere, "UserPromptSubmit", identity, session, "the nas-07 backup fails") == ""
+    assert ask(elsewhere, "UserPromptSubmit", identity, unique(), "the nas-07 backup fails")
+
+
+def test_a_prompt_that_nothing_bears_on_gets_nothing(elsewhere: httpx2.Client, identity: dict[str, Any]) -> None:
+    for prompt in ("write a haiku about autumn", "", "the and of", "backup", "\0"):
+        told = ask(elsewhere, "UserPromptSubmit", identity, unique(), prompt)
+        assert (TALK[1] in told) == (prompt == "backup")
+
+
+def test_a_session_is_not_told_its_own_words(machine_api: httpx2.Client) -> None:
+    about, session = folder(), unique("session")
+    machine_api.post("/capture", json=piece(conversation(*TALK), about, session=session)).raise_for_status()
+    assert ask(machine_api, "UserPromptSubmit", about, session, "the nas-07 backup fails") == ""
+
+
+def test_a_folder_nobody_knows_is_told_nothing_and_leaves_nothing(elsewhere: httpx2.Client) -> None:
+    about, session = folder(), unique()
+    assert ask(elsewhere, "SessionStart", about, session) == ""
+    assert elsewhere.get("/sessions", params={"external_key": session}).json()["items"] == []
+    assert elsewhere.get("/project-identities", params={"value__contains": about["name"]}).json()["items"] == []
+
+
+def test_what_was_told_is_on_record(elsewhere: httpx2.Client, identity: dict[str, Any]) -> None:
+    session = unique()
+    ask(elsewhere, "SessionStart", identity, session)
+    [row] = elsewhere.get("/sessions", params={"external_key": session}).json()["items"]
+    injected = elsewhere.get("/injections", params={"session_id": row["id"]}).json()["items"]
+    assert {(item["event"], item["why"]) for item in injected} == {("SessionStart", "recent work")}
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "status"),
+    [
+        ("/hooks/claude-code/SessionStart", b"not json", 422),
+        ("/hooks/claude-code/SessionStart", b"[]", 422),
+        ("/hooks/claude-code/SessionStart", b"\xff\xfe", 422),
+        ("/hooks/claude-code/SessionEnded", b"{}", 404),
+        ("/hooks/some-agent/SessionStart", b"{}", 404),
+        ("/hooks/claude-code/SessionStart", b"{}", 200),
+        ("/hooks/claude-code/UserPromptSubmit", b'{"prompt": 7, "session_id": [], "cwd": null}', 200),
+    ],
+)
+def test_bad_input_of_hooks(machine_api: httpx2.Client, path: str, content: bytes, status: int) -> None:
+    assert machine_api.post(path, content=content).status_code == status
+
+
+def test_hooks_need_a_token(hub: TestHub) -> None:
+    assert hub.client().post("/hooks/claude-code/SessionStart", content=b"{}").status_code == 401
