@@ -26,6 +26,7 @@ from worklore.kernel.transaction import Database
 from worklore.ops import migrate
 from worklore.resources import CATALOG
 from worklore.surfaces import agents, health, rest, sign_in
+from worklore.surfaces.dispatch import Dispatch
 from worklore.surfaces.http import Gateway, install_errors
 from worklore.surfaces.openapi import install_openapi
 
@@ -145,7 +146,9 @@ def create_app(gateway: Gateway, settings: Settings, *, on_start: Callable[[], N
     access = timedelta(minutes=settings.access_minutes)
     app.include_router(sign_in.routes(gateway, access, timedelta(days=settings.token_days)), prefix=ROOT)
     app.include_router(agents.routes(gateway), prefix=ROOT)
-    app.include_router(rest.routes(CATALOG, gateway), prefix=ROOT)
+    derived = rest.routes(CATALOG, gateway)
+    app.include_router(derived, prefix=ROOT)
+    app.router.routes.insert(0, Dispatch(ROOT, derived))
     install_openapi(app, CATALOG)
     return app
 

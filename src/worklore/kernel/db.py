@@ -109,8 +109,12 @@ def database_url(text: str) -> URL:
     return url.set(drivername=DRIVERS[family])
 
 
-def server_engine(url: URL) -> Engine:
-    """An engine for MariaDB or PostgreSQL: pre-ping, READ COMMITTED, time-outs on connect and read."""
+def server_engine(url: URL, *, autocommit: bool = False) -> Engine:
+    """An engine for MariaDB or PostgreSQL: pre-ping, READ COMMITTED, time-outs on connect and read.
+
+    With ``autocommit`` each statement is a transaction of its own: no BEGIN, no ROLLBACK, and no ping before it, since
+    whoever reads by one statement can simply read again when the connection turns out to be dead.
+    """
     if url.get_backend_name() == "postgresql":
         arguments: dict[str, Any] = {
             "connect_timeout": CONNECT_SECONDS,
@@ -131,9 +135,10 @@ def server_engine(url: URL) -> Engine:
         url,
         pool_size=POOL_SIZE,
         max_overflow=MAX_OVERFLOW,
-        pool_pre_ping=True,
+        pool_pre_ping=not autocommit,
         pool_recycle=1800,
-        isolation_level="READ COMMITTED",
+        isolation_level="AUTOCOMMIT" if autocommit else "READ COMMITTED",
+        pool_reset_on_return=None if autocommit else "rollback",
         connect_args=arguments,
         hide_parameters=True,
         json_serializer=dumps,
@@ -141,8 +146,11 @@ def server_engine(url: URL) -> Engine:
     )
 
 
-def sqlite_engine(path: str, *, writing: bool) -> Engine:
-    """An engine on a SQLite file: one connection that writes, or several that only read."""
+def sqlite_engine(path: str, *, writing: bool, autocommit: bool = False) -> Engine:
+    """An engine on a SQLite file: one connection that writes, or several that only read.
+
+    With ``autocommit`` each statement reads the state of its own moment, and no BEGIN and ROLLBACK surround it.
+    """
     if writing:
         # SQLite gives its journal files the mode of the database file.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
@@ -165,14 +173,17 @@ def sqlite_engine(path: str, *, writing: bool) -> Engine:
         poolclass=QueuePool,
         pool_size=1 if writing else POOL_SIZE,
         max_overflow=0 if writing else MAX_OVERFLOW,
+        pool_reset_on_return=None if autocommit else "rollback",
         hide_parameters=True,
         json_serializer=dumps,
         json_deserializer=orjson.loads,
     )
 
-    @event.listens_for(engine, "begin")
-    def begin(connection: Any) -> None:  # pyright: ignore[reportUnusedFunction] - the engine calls it
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+    if not autocommit:
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: Any) -> None:  # pyright: ignore[reportUnusedFunction] - the engine calls it
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
     return engine
 

@@ -21,6 +21,7 @@ from sqlalchemy import (
     ColumnElement,
     Dialect,
     Enum,
+    Integer,
     Select,
     Text,
     and_,
@@ -364,7 +365,7 @@ def _plain(
         if column.nullable:
             statement = statement.order_by(column.is_not(None).desc() if down else column.is_not(None))
         statement = statement.order_by(column.desc() if down else column)
-    return statement
+    return statement.limit(bindparam("row_limit", type_=Integer())).offset(bindparam("row_offset", type_=Integer()))
 
 
 _BOUND: Final = frozenset({"", "ne", "in", "gt", "gte", "lt", "lte"})
@@ -382,15 +383,15 @@ def statement(resource: Resource, ask: Ask, extra: ColumnElement[bool] | None) -
     bound = [condition for condition in ask.conditions if condition.operator in _BOUND]
     shown = tuple(dict.fromkeys([*ask.fields, *(name for name, _ in ask.sort)]))
     made = _plain(resource, shown, tuple((item.field, item.operator) for item in bound), ask.sort)
-    values = {f"v{position}": item.value for position, item in enumerate(bound)}
+    values: dict[str, Any] = {f"v{position}": item.value for position, item in enumerate(bound)}
+    values |= {"row_limit": ask.limit + 1, "row_offset": ask.offset}
     if extra is not None:
         made = made.where(extra)
     for condition in where(resource, ask, bound_too=False):
         made = made.where(condition)
     if ask.after is not None:
         made = made.where(_after(wire(resource).fields, ask))
-    made = made.limit(ask.limit + 1)
-    return (made.offset(ask.offset) if ask.offset else made), values
+    return made, values
 
 
 def where(resource: Resource, ask: Ask, *, bound_too: bool = True) -> list[ColumnElement[bool]]:
@@ -430,12 +431,11 @@ def to_wire(
     converted: tuple[tuple[int, WireConverter], ...],
 ) -> list[dict[str, Any]]:
     """Rows of driver values as JSON-ready mappings."""
-    items: list[dict[str, Any]] = []
-    for row in rows:
-        item = dict(zip(fields, row, strict=False))
-        for place, convert in converted:
-            value = row[place]
+    items = [dict(zip(fields, row, strict=False)) for row in rows]
+    for place, convert in converted:
+        name = fields[place]
+        for item in items:
+            value = item[name]
             if value is not None:
-                item[fields[place]] = convert(value)
-        items.append(item)
+                item[name] = convert(value)
     return items

@@ -88,9 +88,11 @@ class Database:
             self._lock = FileLock(path)
             self.writing = sqlite_engine(str(path), writing=True)
             self.reading = sqlite_engine(str(path), writing=False)
+            self.glancing = sqlite_engine(str(path), writing=False, autocommit=True)
             self._writer = _Writer(self.writing, self._info)
         else:
             self.writing = self.reading = server_engine(self.url)
+            self.glancing = server_engine(self.url, autocommit=True)
 
     def _file(self) -> Path:
         if not self.url.database or self.url.database == ":memory:":
@@ -112,6 +114,22 @@ class Database:
         """A view of one moment; nothing read in it can be written back through it."""
         with AuditedSession(self.reading, autoflush=False, info=self._info) as session:
             yield ReadContext(session, principal, request_id or uuid7())
+
+    def glance(self, look: Callable[[ReadContext], T], principal: Principal, request_id: uuid.UUID | None = None) -> T:
+        """What ``look`` finds by one statement: without the transaction that :meth:`read` puts around several.
+
+        A statement sees one moment by itself. It runs again when the connection it was given had died meanwhile.
+        """
+        try:
+            return self._glance(look, principal, request_id)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            return self._glance(look, principal, request_id)
+
+    def _glance(self, look: Callable[[ReadContext], T], principal: Principal, request_id: uuid.UUID | None) -> T:
+        with AuditedSession(self.glancing, autoflush=False, info=self._info) as session:
+            return look(ReadContext(session, principal, request_id or uuid7()))
 
     def write(self, work: Work[T], operation: Operation = Operation()) -> T:
         """Run a unit of work, commit it, and give its result. Blocks the calling thread.
@@ -162,6 +180,7 @@ class Database:
         if self._writer is not None:
             self._writer.stop()
         self.reading.dispose()
+        self.glancing.dispose()
         self.writing.dispose()
         if self._lock is not None:
             self._lock.release()

@@ -167,14 +167,22 @@ class Gateway:
             return self.authenticator.authenticate(ctx, token)
 
     async def read(
-        self, request: Request, scope: str | None, work: Callable[[ReadContext], T], *, long: bool = False
+        self,
+        request: Request,
+        scope: str | None,
+        work: Callable[[ReadContext], T],
+        *,
+        long: bool = False,
+        single: bool = False,
     ) -> T:
-        """Run a read for the caller. ``long`` reads never run on the event loop."""
+        """Run a read for the caller. ``long`` reads never run on the event loop; a ``single`` one is one statement."""
 
         def run() -> T:
             principal = self.principal(request)
             if scope is not None:
                 principal.require(scope)
+            if single:
+                return self.database.glance(work, principal, request_id(request))
             with self.database.read(principal, request_id(request)) as ctx:
                 return work(ctx)
 

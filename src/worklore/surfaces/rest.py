@@ -120,7 +120,11 @@ class RestResource:
         ask = understand(self.resource, request.query_params.multi_items())
         long = ask.limit > SHORT_LIST or bool(ask.words) or ask.total
         page = await self._gateway.read(
-            request, self.resource.scope("list"), lambda ctx: crud.list_(ctx, self.resource, ask), long=long
+            request,
+            self.resource.scope("list"),
+            lambda ctx: crud.list_(ctx, self.resource, ask),
+            long=long,
+            single=not (ask.total or ask.since),
         )
         return json_response(page.body())
 
@@ -133,7 +137,7 @@ class RestResource:
                 raise BadRequestError(f"There is no parameter {name} here.", code="parameter-unknown", parameter=name)
         fields = selection(self.resource, known)
         item = await self._gateway.read(
-            request, self.resource.scope("get"), lambda ctx: crud.get(ctx, self.resource, key, fields)
+            request, self.resource.scope("get"), lambda ctx: crud.get(ctx, self.resource, key, fields), single=True
         )
         headers = etag(item)
         if headers and request.headers.get("if-none-match", "").strip() == headers["etag"]:
