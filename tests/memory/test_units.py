@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worklore.memory.tokens import count
+from worklore.memory.tokens import count, count_within
 from worklore.memory.units import PASSAGE_TOKENS, WHOLE_TOKENS, entry, passages
 
 SENTENCE = "The switch in rack two lost its uplink after the power test. "
@@ -69,3 +69,8 @@ def test_an_entry_names_its_author_only_where_people_talk() -> None:
 def test_lone_surrogates_can_be_counted() -> None:
     assert count("a\ud800b") >= 2
     assert count("") == 0
+
+
+@given(st.text(alphabet=st.sampled_from("ab .\n#é漢\x00\ud800"), max_size=60), st.integers(-1, 80))
+def test_counting_up_to_a_limit_agrees_with_counting(text: str, limit: int) -> None:
+    assert count_within(text, limit) == (count(text) if count(text) <= limit else None)

@@ -1,13 +1,14 @@
 """Packing ranked passages into a token budget.
 
 The text that goes into an agent's context is one known tag around one line that says what this is, then the chosen
-turns in the order of time, under a heading for each session and day. The budget counts everything, tag and headings
+turns in the order of time, under a heading for each day and machine. The budget counts everything, tag and headings
 included, by `worklore.memory.tokens`, and is never exceeded.
 
 Choice is greedy in rank order. What does not fit is passed over, up to a bound, so that the room is really used; what
 repeats a chosen text nearly word for word is left out. A turn whose whole text takes a modest share of the budget is
 shown whole, a longer one by its matching passages: half an answer misleads, and a single long one would crowd out all
-others.
+others. The turns around a chosen one are not added: their scores are in its rank already, and their text costs more
+room than it brings evidence.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,7 +18,7 @@ from math import ceil
 from typing import Final
 
 from worklore.memory.frame import CLOSING, OPENING, neutral
-from worklore.memory.tokens import NAME, count
+from worklore.memory.tokens import NAME, count, count_within
 
 GAP: Final = " […] "
 WHOLE_SHARE: Final = 0.25
@@ -142,14 +143,14 @@ class _Choice:
         return any(len(terms & seen) >= NEAR_DUPLICATE * len(terms | seen) for seen in chosen)
 
     def _take(self, shown: Shown, limit: int | None = None) -> bool:
+        """Take a turn, or more of one already taken, if its line is within `limit` and all of it within the budget."""
         turn, heading = shown.excerpt.turn, _heading(shown.excerpt)
-        cost = count(_line(shown))
-        if limit is not None and cost > limit:
+        held = self.costs.get(turn, 0)
+        room = self.budget - self.used + held - (0 if heading in self.headings else count(heading))
+        cost = count_within(_line(shown), room if limit is None else min(room, limit))
+        if cost is None:
             return False
-        more = cost - self.costs.get(turn, 0) + (0 if heading in self.headings else count(heading))
-        if self.used + more > self.budget:
-            return False
-        self.used += more
+        self.used = self.budget - room + cost
         self.costs[turn] = cost
         self.headings.add(heading)
         self.shown[turn] = shown
