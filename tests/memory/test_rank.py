@@ -183,10 +183,24 @@ def test_the_person_named_comes_first_unless_two_are() -> None:
     assert {hit.signals["author"] for hit in both} == {0.0}
 
 
-def test_an_ordinary_word_is_a_name_only_when_written_as_one() -> None:
-    index = Index(talk([("Will", "the report is late"), ("Eva", "the report is late")]))
-    assert {hit.signals["author"] for hit in rank(index, "will the report come", now=NOW)} == {0.0}
-    assert found(index, "was Will late with the report")[0] == "s0t0"
+@pytest.mark.parametrize("name", ["Will", "Mark"])
+def test_an_ordinary_word_is_a_name_only_when_written_as_one(name: str) -> None:
+    index = Index(talk([(name, "the report is late"), ("Eva", "the report is late")]))
+    hits = rank(index, f"{name.lower()} the report as late", now=NOW)
+    assert {hit.signals["author"] for hit in hits} == {0.0}
+    assert found(index, f"was {name} late with the report")[0] == "s0t0"
+
+
+@pytest.mark.parametrize("label", ["admin", "Test User", "support@example.com", "root"])
+def test_an_account_is_nobodys_name(label: str) -> None:
+    index = Index(talk([(label, "the report is late"), ("Eva", "the report is late")]))
+    for question in (f"{label} report", f"{label.title()} report"):
+        assert {hit.signals["author"] for hit in rank(index, question, now=NOW)} == {0.0}
+
+
+def test_a_mail_address_is_called_by_its_first_part() -> None:
+    index = Index(talk([("eva.lind@example.com", "the report is late"), ("ben@example.com", "the report is late")]))
+    assert found(index, "what did eva report?")[0] == "s0t0"
 
 
 def test_the_day_named_comes_first() -> None:

@@ -60,6 +60,16 @@ class Weights:
 
 WEIGHTS: Final = Weights()
 SHORT_TURN: Final = 25  # terms
+_ACCOUNTS: Final = frozenset((
+    "admin", "administrator", "agent", "assistant", "backup", "claude", "demo", "dev", "guest", "info", "it",
+    "office", "operator", "root", "service", "support", "system", "team", "test", "user",
+))  # fmt: skip
+"""What accounts are called by, and nobody is: in a question such a word is about the thing."""
+_ALSO_WORDS: Final = frozenset((
+    "art", "bill", "chase", "chip", "dean", "dot", "drew", "frank", "gene", "grace", "grant", "guy", "hope", "jack",
+    "joy", "lance", "mark", "max", "may", "miles", "page", "pat", "pierce", "ray", "rich", "rob", "rose", "sue",
+))  # fmt: skip
+"""Names that are ordinary words too: names only when written as one, as stop words ("Will") are."""
 _TERMS_READ: Final = 256
 _TERMS_COUNTED: Final = 64
 _EARLY: Final = 12 * 3600.0  # seconds: time zones blur the edges of a day
@@ -255,8 +265,8 @@ def _around(scores: Floats, layout: Layout, distance: int) -> Floats:
 
 def _author_match(authors: Sequence[str], layout: Layout, question: str) -> Floats:
     """One for the units of the only person the question names; naming two tells nothing about who is meant."""
-    # "will" and "May" are names only when written as one.
-    words = {word.casefold() for word in re.findall(r"\w+", question) if word[0].isupper() or word not in STOP_WORDS}
+    ordinary = STOP_WORDS | _ALSO_WORDS
+    words = {word.casefold() for word in re.findall(r"\w+", question) if word[0].isupper() or word not in ordinary}
     named = [number for number, author in enumerate(authors) if is_name(author) and _first_name(author) in words]
     if len(named) != 1:
         return np.zeros(layout.units)
@@ -266,8 +276,9 @@ def _author_match(authors: Sequence[str], layout: Layout, question: str) -> Floa
 
 def _first_name(author: str) -> str:
     """The part of an author label that people say: the first word of a name, or of a mail address."""
-    first = re.search(r"\w+", author)
-    return first[0].casefold() if first else ""
+    first = re.search(r"[^\W_]+", author)
+    name = first[0].casefold() if first else ""
+    return "" if name in _ACCOUNTS else name
 
 
 def _date_match(layout: Layout, question: str, now: datetime) -> Floats:
