@@ -38,13 +38,12 @@ class Context(ReadContext):
     Attributes:
         message: why the caller changes something; kept with each audit row.
         dry_run: True when the transaction will be rolled back and the result only shown.
-        origin: the operation's name for the audit log, such as ``POST /api/v1/clients``.
+        origin: the operation's name, such as ``POST /api/v1/clients``.
     """
 
     message: str | None = None
     dry_run: bool = False
     origin: str | None = None
-    after_commit: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
 
     @property
     def info(self) -> dict[Any, Any]:

@@ -45,13 +45,19 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """Who asks for a unit of work, and how it is to be recorded."""
+    """Who asks for a unit of work, and how it is to be recorded.
+
+    Attributes:
+        guarded: the work looks its idempotency key up first, so that after a connection lost at COMMIT it can run
+            again: it then finds what it did, or does it.
+    """
 
     principal: Principal = SYSTEM
     request_id: uuid.UUID | None = None
     message: str | None = None
     dry_run: bool = False
     origin: str | None = None
+    guarded: bool = False
 
     def context(self, session: AuditedSession) -> Context:
         """The Context of one attempt."""
@@ -164,10 +170,11 @@ class Database:
                         return result
                     committing = True
                     session.commit()
-                _run_all(ctx.after_commit)
             except (DBAPIError, StaleDataError) as error:
+                lost = isinstance(error, DBAPIError) and error.connection_invalidated
+                again = may_repeat(error) or (lost and (operation.guarded or not committing))
                 # A uniqueness that failed was lost to another transaction; the next run finds what that one has made.
-                if (may_repeat(error) or isinstance(error, IntegrityError)) and attempt < MAX_ATTEMPTS:
+                if (again or isinstance(error, IntegrityError)) and attempt < MAX_ATTEMPTS:
                     _pause(attempt)
                     continue
                 raise _unavailable(error, committing=committing) from error
@@ -210,17 +217,11 @@ def _pause(attempt: int) -> None:
     time.sleep(random.uniform(0.2, 1.0) * min(1.0, 0.01 * 2**attempt))  # noqa: S311 - jitter, no secret
 
 
-def _run_all(actions: list[Callable[[], None]]) -> None:
-    for action in actions:
-        action()
-
-
 @dataclass(slots=True)
 class _Waiting:
     work: Work[Any]
     operation: Operation
     future: Future[Any]
-    after_commit: list[Callable[[], None]]
     result: Any = None
 
 
@@ -243,7 +244,7 @@ class _Writer(threading.Thread):
             raise RuntimeError("a unit of work may not open another")
         # From here on it cannot be cancelled: a caller that goes away does not undo what it asked for.
         future.set_running_or_notify_cancel()
-        self._queue.put(_Waiting(work, operation, future, []))
+        self._queue.put(_Waiting(work, operation, future))
         return future
 
     def stop(self) -> None:
@@ -284,7 +285,6 @@ class _Writer(threading.Thread):
                     waiting.future.set_exception(_unavailable(error, committing=False))
             else:
                 for waiting in done:
-                    _run_all(waiting.after_commit)
                     waiting.future.set_result(waiting.result)
             return
 
@@ -298,7 +298,6 @@ class _Writer(threading.Thread):
                 ctx = waiting.operation.context(session)
                 waiting.result = waiting.work(ctx)
                 session.flush()
-                waiting.after_commit = [] if waiting.operation.dry_run else ctx.after_commit
                 if waiting.operation.dry_run:
                     session.rollback()
                 else:

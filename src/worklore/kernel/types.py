@@ -134,7 +134,7 @@ class Line(TypeDecorator[str]):
         if dialect.name == "postgresql":
             return postgresql.VARCHAR(self.length, collation="C")
         if dialect.name in {"mysql", "mariadb"}:
-            return mysql.VARCHAR(self.length, charset="utf8mb4", collation="utf8mb4_bin")
+            return mysql.VARCHAR(self.length, charset="utf8mb4", collation="utf8mb4_nopad_bin")
         return dialect.type_descriptor(String(self.length))
 
 
@@ -148,7 +148,7 @@ class Prose(TypeDecorator[str]):
         if dialect.name == "postgresql":
             return postgresql.TEXT(collation="C")
         if dialect.name in {"mysql", "mariadb"}:
-            return mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin")
+            return mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_nopad_bin")
         return dialect.type_descriptor(Text())
 
 

@@ -129,7 +129,7 @@ def wire(resource: Resource) -> Wire:
     for attribute in inspect(resource.model).column_attrs:
         column = attribute.columns[0]
         assert isinstance(column, Column)  # noqa: S101 - column properties of a table are its columns
-        key = column.name
+        key = str(column.name)  # a reserved word is a str of SQLAlchemy's own, which no JSON writer takes for a key
         attributes[key] = attribute.key
         kind, nullable = _unwrap(get_args(hints[attribute.key])[0])
         value = _constrained(kind, column)

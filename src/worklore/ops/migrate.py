@@ -101,7 +101,7 @@ def _apply(database: Database) -> None:
     with database.writing.connect() as connection, connection.begin():
         if database.dialect == "mariadb":
             # Columns without a collation of their own then tell case apart, as on the other two databases.
-            connection.execute(text("ALTER DATABASE CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"))
+            connection.execute(text("ALTER DATABASE CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin"))
         command.upgrade(alembic_config(connection), "head")
 
 

@@ -212,6 +212,7 @@ class Gateway:
                 message=_message(request),
                 dry_run=dry_run,
                 origin=f"{request.method} {request.url.path}",
+                guarded=once is not None,
             )
 
         def run() -> T:

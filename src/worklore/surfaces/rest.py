@@ -4,6 +4,7 @@ One function per operation; what differs between nouns is in their Resource. The
 derived as well, in :mod:`worklore.surfaces.openapi`.
 """
 
+import re
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ from worklore.surfaces.openapi import describe_action, describe_operation
 MAX_BULK: Final = 500
 SHORT_LIST: Final = 100
 """Lists of up to so many rows are read on the event loop where the database is in the process."""
+
+ETAG: Final = re.compile(r'(?:W/)?"(?P<version>[0-9]{1,10})"')
+"""A version as a tag; a proxy that compresses makes it a weak one."""
 
 WRITE_PARAMETERS: Final = frozenset({"dry_run", "cascade"})
 
@@ -87,10 +91,10 @@ def expected_version(request: Request) -> int | None:
     text = request.headers.get("if-match")
     if text is None or text.strip() == "*":
         return None
-    tag = text.strip().removeprefix("W/").strip('"')
-    if not tag.isdigit():
+    tag = ETAG.fullmatch(text.strip())
+    if tag is None:
         raise BadRequestError("If-Match takes an ETag as the hub gave it.", code="etag-invalid")
-    return int(tag)
+    return int(tag["version"])
 
 
 def etag(item: dict[str, Any]) -> dict[str, str]:
