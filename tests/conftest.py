@@ -19,6 +19,7 @@ from typing import Any
 
 import httpx2
 import pytest
+import structlog
 import uvicorn
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import URL
@@ -77,6 +78,13 @@ ABSENT = pytest.StashKey[dict[str, str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ]
+    )
     given = getattr(config, "workerinput", None)
     if given is not None:
         config.stash[ABSENT] = given["absent"]
