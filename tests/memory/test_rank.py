@@ -233,6 +233,7 @@ def test_limit_and_scores_agree() -> None:
     scores = [hit.score for hit in every]
     assert scores == sorted(scores, reverse=True)
     assert len({hit.id for hit in every}) == 35
+    assert all(hit.score == pytest.approx(sum(hit.signals.values())) for hit in every)
     assert [hit.id for hit in rank(index, "dns mail record", now=NOW, limit=3)] == [hit.id for hit in every[:3]]
 
 

@@ -139,17 +139,21 @@ def rank(index: Index, question: str, *, now: datetime, weights: Weights = WEIGH
     candidates = np.flatnonzero(related)
     best = _top(scores, candidates, 4 * limit)
     chosen = _spread(best, scores, np.maximum(weighted["session"], 0.0), layout, limit)
-    return [
-        Hit(
-            id=index.identifier(position),
-            position=position,
-            turn=int(layout.unit_turn[position]),
-            session=int(layout.unit_session[position]),
-            score=score,
-            signals={name: float(values[position]) for name, values in weighted.items()},
+    hits: list[Hit] = []
+    for position, score in chosen:
+        added = {name: float(values[position]) for name, values in weighted.items()}
+        added["session"] += score - float(scores[position])
+        hits.append(
+            Hit(
+                id=index.identifier(position),
+                position=position,
+                turn=int(layout.unit_turn[position]),
+                session=int(layout.unit_session[position]),
+                score=score,
+                signals=added,
+            ),
         )
-        for position, score in chosen
-    ]
+    return hits
 
 
 def _top(scores: Floats, candidates: Ints, count: int) -> Ints:
