@@ -223,7 +223,7 @@ def _post(run: Run, note: Note, about: dict[str, Any], file: BinaryIO, portion: 
         else:
             log(str(run.home), "flush", "record-refused")
             only = portion.lines[0]
-            _post_once(run, note, about, file, Portion(portion.start, [type(only)(only.end, None)]))
+            _post_once(run, note, about, file, Portion(portion.start, [type(only)(only.end, skipped=1)]))
 
 
 def _post_once(run: Run, note: Note, about: dict[str, Any], file: BinaryIO, portion: Portion) -> None:

@@ -15,19 +15,70 @@ for an error stands at the end."""
 _UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
 
 
+_DECODER = json.JSONDecoder(parse_constant=lambda _: None)
+_BEFORE_VALUE = (":", ",", "[")
+_FRAGMENT_TRIES = 100
+"""Places where a record may begin behind a fragment that are tried: each can cost a walk to the line's end."""
+
+
 class Malformed(ValueError):  # noqa: N818 - reads as the state it is
-    """The line is no record: not JSON, or not an object."""
+    """The record cannot be sent: it is nested too deeply."""
 
 
-def parse(line: bytes) -> dict[str, Any]:
-    """A line of a transcript as an object. Bytes that are not UTF-8 become U+FFFD; NaN and infinity become null."""
-    try:
-        value: Any = json.loads(line.decode("utf-8", "replace"), parse_constant=lambda _: None)
-    except (ValueError, RecursionError):
-        raise Malformed from None
-    if not isinstance(value, dict):
-        raise Malformed
-    return cast("dict[str, Any]", value)
+def records_in(line: bytes) -> tuple[list[dict[str, Any]], int]:
+    """The objects on a line of a transcript, and how many fragments lie between them that are none.
+
+    A line is one object, unless the agent was stopped while it wrote: then a fragment, or an object without its line
+    break, stands before whatever was written next. Bytes that are not UTF-8 become U+FFFD; NaN and infinity null.
+    """
+    text = line.decode("utf-8", "replace").strip()
+    found, at = _objects(text, 0)
+    fragments = 0
+    if at < len(text):
+        fragments = 1
+        found += _after_fragment(text, at)
+    return found, fragments
+
+
+def _objects(text: str, at: int) -> tuple[list[dict[str, Any]], int]:
+    """The objects that follow each other in `text` from `at` on, and the place after the last of them."""
+    found: list[dict[str, Any]] = []
+    while at < len(text):
+        try:
+            value, end = _DECODER.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            break
+        if not isinstance(value, dict):
+            break
+        found.append(cast("dict[str, Any]", value))
+        at = end
+        while at < len(text) and text[at].isspace():
+            at += 1
+    return found, at
+
+
+def _after_fragment(text: str, fragment: int) -> list[dict[str, Any]]:
+    """The records that follow a torn one and reach, whole, to the line's end; none where that is not certain."""
+    at = fragment
+    for _ in range(_FRAGMENT_TRIES):
+        at = text.find('{"', at + 1)
+        if at < 0:
+            break
+        found, end = _objects(text, at)
+        if not found:
+            continue  # cut off by the same tear
+        if end == len(text):
+            # The torn one may have ended with an object of its own, right before the next record.
+            own = 0 if _is_record(found[0], text[fragment:at].rstrip()[-1:]) else 1
+            return [value for value in found[own:] if _is_record(value, "")]
+        at = end - 1  # an object within the torn one, as is everything in it
+    return []
+
+
+def _is_record(value: dict[str, Any], before: str) -> bool:
+    """True for a record, false for an object that the torn one held as its last value."""
+    known = ("type", "uuid", "sessionId") if before in _BEFORE_VALUE else ("type",)
+    return all(isinstance(value.get(name), str) for name in known)
 
 
 def outgoing(record: dict[str, Any]) -> dict[str, Any] | None:

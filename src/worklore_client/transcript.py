@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from worklore_client.record import LineCutter, Malformed, outgoing, parse
+from worklore_client.record import LineCutter, Malformed, outgoing, records_in
 
 PORTION_BYTES = 1_048_576
 PORTION_LINES = 1_000
@@ -16,14 +16,16 @@ TAIL_BYTES = 4_096
 
 @dataclass(frozen=True)
 class Line:
-    """A whole line: `end` is the byte offset after it, `record` what to send of it.
+    """A whole line: `end` is the byte offset after it, `records` what to send of it.
 
-    Without a record the line was left out; `malformed` tells that it was none.
+    That is one record, or none, or several where the agent was stopped while it wrote. `skipped` counts what was left
+    out because it carries no conversation or is too long even when cut, `malformed` what is no record.
     """
 
     end: int
-    record: dict[str, Any] | None
-    malformed: bool = False
+    records: tuple[dict[str, Any], ...] = ()
+    skipped: int = 0
+    malformed: int = 0
 
 
 @dataclass(frozen=True)
@@ -41,17 +43,17 @@ class Portion:
     @property
     def records(self) -> list[dict[str, Any]]:
         """What is to be sent, in file order."""
-        return [line.record for line in self.lines if line.record is not None]
+        return [record for line in self.lines for record in line.records]
 
     @property
     def malformed(self) -> int:
-        """Lines that are no record."""
+        """How much in the lines is no record."""
         return sum(line.malformed for line in self.lines)
 
     @property
     def skipped(self) -> int:
-        """Lines left out because they carry no conversation or are too long even when cut."""
-        return len(self.lines) - len(self.records) - self.malformed
+        """What was left out because it carries no conversation or is too long even when cut."""
+        return sum(line.skipped for line in self.lines)
 
     def halves(self) -> "tuple[Portion, Portion]":
         """The same lines in two portions."""
@@ -91,14 +93,26 @@ def _next_line(file: BinaryIO, start: int) -> Line | None:
             end += len(line)
         cutter.feed(line)
         if cutter.line is None:
-            return Line(end, None)
+            return Line(end, skipped=1)
         line = cutter.line
-    if not line.strip():
-        return Line(end, None)
-    try:
-        return Line(end, outgoing(parse(line)))
-    except Malformed:
-        return Line(end, None, malformed=True)
+    return _line(line, end)
+
+
+def _line(line: bytes, end: int) -> Line:
+    found, malformed = records_in(line)
+    if not found and not malformed:
+        return Line(end, skipped=1)  # an empty line
+    sent: list[dict[str, Any]] = []
+    skipped = 0
+    for record in found:
+        try:
+            kept = outgoing(record)
+        except Malformed:
+            malformed += 1
+        else:
+            sent += [] if kept is None else [kept]
+            skipped += kept is None
+    return Line(end, tuple(sent), skipped, malformed)
 
 
 def tail_digest(file: BinaryIO, offset: int) -> str:

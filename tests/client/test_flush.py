@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from worklore_client import events
 from worklore_client.flush import flush
-from worklore_client.record import FIELD_LIMIT, LineCutter, Malformed, outgoing, parse
+from worklore_client.record import FIELD_LIMIT, LineCutter, Malformed, outgoing, records_in
 from worklore_client.spool import FlushState, flusher_lock
 from worklore_client.transcript import LINE_LIMIT, portions
 
@@ -289,7 +289,7 @@ def test_a_line_shortened_as_it_streams_is_still_json(value: Any, piece: int, as
         untouched.feed(line[at : at + piece])
     assert untouched.line == line
     assert cutter.line is not None
-    parse(cutter.line)
+    assert records_in(cutter.line)[1] == 0
 
 
 def test_a_line_that_stays_too_long_is_given_up(tmp_path: Path) -> None:
@@ -298,14 +298,55 @@ def test_a_line_that_stays_too_long_is_given_up(tmp_path: Path) -> None:
     path.write_text(many + "\n" + json.dumps(record(1)) + "\n")
     with path.open("rb") as file:
         lines = [line for portion in portions(file, 0) for line in portion.lines]
-    assert [line.record for line in lines] == [None, record(1)]
+    assert [(line.records, line.skipped) for line in lines] == [((), 1), ((record(1),), 0)]
     assert lines[-1].end == path.stat().st_size
 
 
 def test_a_parser_that_meets_anything() -> None:
-    for line in (b"", b"nul", b'"text"', b"[" * 100_000):
-        with pytest.raises(Malformed):
-            parse(line)
+    assert records_in(b" \r\n") == ([], 0)
+    for line in (b"nul", b'"text"', b"[" * 100_000, b'{"a":' * 100_000, b'{"a":' * 5000 + b"1" + b"}" * 5000):
+        assert records_in(line) == ([], 1)
+    deep: dict[str, Any] = {}
+    for _ in range(5000):
+        deep = {"a": deep}
+    with pytest.raises(Malformed):
+        outgoing(deep)
+
+
+SNAPSHOT = {"type": "file-history-snapshot", "messageId": "m-1"}
+
+
+def test_two_records_on_a_line_are_both_taken(machine: Machine, hub: PretendedHub, tmp_path: Path) -> None:
+    transcript = tmp_path / "t.jsonl"
+    glued = [[record(1), SNAPSHOT, record(2)], [SNAPSHOT, record(3)], [record(4)]]
+    transcript.write_text("".join("".join(json.dumps(item) for item in line) + "\n" for line in glued))
+    noted(machine, transcript)
+    assert flush(machine.home)
+    (body,) = [json.loads(request.body) for request in hub.asked("/capture") if request.body]
+    assert body["records"] == [record(n) for n in (1, 2, 3, 4)]
+    assert (body["skipped"], body["malformed"]) == (2, 0)
+
+
+@given(st.data())
+def test_a_record_behind_a_torn_one_is_taken(data: st.DataObject) -> None:
+    torn = json.dumps({**record(1, 'says {"type": "user"}, [{"a": 1}'), "extra": [{"b": {"c": 2}}, {"d": 3}]})
+    fragment = torn[: data.draw(st.integers(1, len(torn) - 1))]
+    whole = [record(2, "Grüße: {") | {"z": [{"y": {}}]}, SNAPSHOT][: data.draw(st.integers(1, 2))]
+    line = fragment + "".join(json.dumps(item) for item in whole)
+    assert records_in(line.encode()) == (whole, 1)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"type":"user","message":{"type":"text","text":"of the torn record"}',
+        '{"type":"user","message":{"content":[{"type":"text","text":"a"},{"type":"text","text":"b"}',
+        'nothing {"of":"ours"}',
+        '{"type":"user","uuid":"u","sessionId":"s","toolUseResult":{"stdout":"',
+    ],
+)
+def test_what_may_be_a_part_of_a_torn_record_is_left(line: str) -> None:
+    assert records_in(line.encode()) == ([], 1)
 
 
 MEGABYTE = 1024 * 1024
