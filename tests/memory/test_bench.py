@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from worklore.memory.bench import DatasetError, Document, Injection, Query, run, table
+from worklore.memory.bench import DatasetError, Document, Injection, Query, load_dataset, run, table
 from worklore.memory.corpus import Corpus
 from worklore.memory.peers import Fts5, Grep
 from worklore.memory.tokens import count
@@ -158,6 +158,15 @@ def test_a_folder_that_is_no_dataset_says_why(tmp_path: Path, name: str, content
     (write(tmp_path) / name).write_text(content)
     with pytest.raises(DatasetError, match=complaint):
         run(tmp_path, Corpus())
+
+
+def test_separators_within_a_text_end_no_line(tmp_path: Path) -> None:
+    folder = write(tmp_path)
+    odd = "one\u2028two\u0085three\u2029four"
+    documents = folder / "documents.jsonl"
+    added = {"id": "d6", "scope": "p", "session": "s2", "time": "2024-03-08T09:02:00Z", "author": "Ada", "text": odd}
+    documents.write_text(documents.read_text() + json.dumps(added, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert load_dataset(folder).documents[-1].text == odd
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

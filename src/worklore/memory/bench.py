@@ -143,7 +143,8 @@ def _read(path: Path, parse: Callable[[str], Any]) -> Any:
 
 def _lines(path: Path, make: Callable[[dict[str, Any]], Record]) -> list[Record]:
     records: list[Record] = []
-    for number, line in enumerate(_read(path, str.splitlines), 1):
+    # At "\n" alone: splitlines would also break at separators that JSON strings may hold.
+    for number, line in enumerate(_read(path, lambda text: text.split("\n")), 1):
         if not line.strip():
             continue
         try:
