@@ -26,7 +26,9 @@ from sqlalchemy import (
     Text,
     and_,
     bindparam,
+    false,
     func,
+    literal,
     or_,
     select,
     type_coerce,
@@ -37,7 +39,7 @@ from sqlalchemy.sql.functions import GenericFunction
 from worklore.kernel.errors import BadRequestError
 from worklore.kernel.resource import Resource
 from worklore.kernel.types import Json, Line, Prose, Raw, UtcDateTime, WireConverter, wire_from_driver, wire_value
-from worklore.kernel.wire import wire
+from worklore.kernel.wire import CleanStr, wire
 
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 1000
@@ -62,6 +64,13 @@ def _folded(element: Any, compiler: Any, **kw: Any) -> str:  # pyright: ignore[r
 @compiles(folded, "postgresql")
 def _folded_postgresql(element: Any, compiler: Any, **kw: Any) -> str:  # pyright: ignore[reportUnusedFunction] - the compiler calls it
     return f'lower(({compiler.process(element.clauses, **kw)}) COLLATE "und-x-icu")'
+
+
+@compiles(folded, "mysql", "mariadb")
+def _folded_mariadb(element: Any, compiler: Any, **kw: Any) -> str:  # pyright: ignore[reportUnusedFunction] - the compiler calls it
+    # A binary collation folds by an old table without the capital sharp s.
+    folding = f"lower(({compiler.process(element.clauses, **kw)}) COLLATE utf8mb4_unicode_520_ci)"
+    return f"{folding} COLLATE utf8mb4_nopad_bin"
 
 
 Make = Callable[[ColumnElement[Any], Any], ColumnElement[bool]]
@@ -90,6 +99,7 @@ OPERATORS: Final[Mapping[str, Make]] = {
 """What a suffix means: ``name__contains=vpn``, ``created_at__gte=2026-11-01T00:00:00Z``."""
 
 _BOOL: Final = TypeAdapter(bool)
+_TEXT: Final = TypeAdapter[str](CleanStr)
 
 
 def suffixes(resource: Resource, name: str) -> tuple[str, ...]:
@@ -183,8 +193,8 @@ def understand(resource: Resource, parameters: Sequence[tuple[str, str]]) -> Ask
 
 
 def _condition(resource: Resource, parameter: str, text: str) -> Condition:
-    name, _, operator = parameter.partition("__")
-    if name not in filterable(resource) or operator not in suffixes(resource, name):
+    name, divider, operator = parameter.partition("__")
+    if bool(divider) != bool(operator) or name not in filterable(resource) or operator not in suffixes(resource, name):
         allowed = [f"{key}__{end}" if end else key for key in filterable(resource) for end in suffixes(resource, key)]
         raise BadRequestError(
             f"There is no filter {parameter} on {resource.plural}.",
@@ -202,7 +212,7 @@ def _condition(resource: Resource, parameter: str, text: str) -> Condition:
             )
         return Condition(name, operator, tuple(_parse(adapter, parameter, part) for part in parts))
     if operator in {"contains", "startswith"}:
-        return Condition(name, operator, text)
+        return Condition(name, operator, _parse(_TEXT, parameter, text))
     return Condition(name, operator, _parse(adapter, parameter, text))
 
 
@@ -222,7 +232,7 @@ def _words(resource: Resource, text: str | None) -> tuple[str, ...]:
         return ()
     if not resource.search:
         raise BadRequestError(f"{resource.plural} cannot be searched.", hint="Use a filter.", code="search-unknown")
-    return tuple(text.replace("\0", " ").split())[:20]
+    return tuple(_parse(_TEXT, "q", text.replace("\0", " ")).split())[:20]
 
 
 def _sort(resource: Resource, text: str | None) -> tuple[tuple[str, bool], ...]:
@@ -247,7 +257,7 @@ def _sort(resource: Resource, text: str | None) -> tuple[tuple[str, bool], ...]:
 def _number(name: str, text: str | None, default: int, *, low: int, high: int) -> int:
     if text is None:
         return default
-    if not (text.isascii() and text.isdigit() and low <= int(text[:12]) <= high):
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(high)) and low <= int(text) <= high):
         raise BadRequestError(f"{name} takes a whole number from {low} to {high}.", code="parameter-value")
     return int(text)
 
@@ -331,17 +341,18 @@ def _after(columns: Mapping[str, Column[Any]], ask: Ask) -> ColumnElement[bool]:
     equal: list[ColumnElement[bool]] = []
     for (name, down), value in zip(ask.sort, ask.after, strict=True):
         column = columns[name]
+        mark = literal(value, column.type)  # typed, since true and false compare as values here
         beyond: ColumnElement[bool] | None
         if value is None:
             beyond = None if down else column.is_not(None)
         elif down:
-            beyond = or_(column < value, column.is_(None)) if column.nullable else column < value
+            beyond = or_(column < mark, column.is_(None)) if column.nullable else column < mark
         else:
-            beyond = column > value
+            beyond = column > mark
         if beyond is not None:
             alternatives.append(and_(*equal, beyond))
-        equal.append(column.is_(None) if value is None else column == value)
-    return or_(*alternatives)
+        equal.append(column.is_(None) if value is None else column == mark)
+    return or_(false(), *alternatives)
 
 
 # --- statements -----------------------------------------------------------------------------------------------------
