@@ -195,18 +195,16 @@ def _cents(value: Any) -> Decimal:
 
 
 class Json(TypeDecorator[Any]):
-    """A JSON value: JSONB on PostgreSQL, JSON elsewhere. Never queried inside SQL."""
+    """A JSON value, kept as the text it was written as: JSONB would reorder keys and rewrite numbers.
+
+    Never queried inside SQL.
+    """
 
     impl = JSON
     cache_ok = True
 
     def __init__(self) -> None:
         super().__init__(none_as_null=True)
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        if dialect.name == "postgresql":
-            return dialect.type_descriptor(postgresql.JSONB(none_as_null=True))
-        return dialect.type_descriptor(JSON(none_as_null=True))
 
 
 def dumps(value: Any) -> str:
