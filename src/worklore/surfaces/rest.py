@@ -102,6 +102,12 @@ def etag(item: dict[str, Any]) -> dict[str, str]:
     return {"etag": f'"{item["version"]}"'} if "version" in item else {}
 
 
+def known_already(request: Request, tag: str) -> bool:
+    """True when ``If-None-Match`` names the tag, weak or strong, alone or among others (RFC 9110, 13.1.2)."""
+    known = [item.strip().removeprefix("W/") for item in request.headers.get("if-none-match", "").split(",")]
+    return tag in known or known == ["*"]
+
+
 class RestResource:
     """The operations of one noun."""
 
@@ -144,7 +150,7 @@ class RestResource:
             request, self.resource.scope("get"), lambda ctx: crud.get(ctx, self.resource, key, fields), single=True
         )
         headers = etag(item)
-        if headers and request.headers.get("if-none-match", "").strip() == headers["etag"]:
+        if headers and known_already(request, headers["etag"]):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
         if len(item) > len(fields):
             item = {name: item[name] for name in fields}
