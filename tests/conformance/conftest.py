@@ -68,8 +68,12 @@ class Rows:
 
     hub: Any
     api: httpx2.Client
-    chance: random.Random = field(default_factory=random.Random)
+    fixed: str | None = None
+    chance: random.Random = field(init=False)
     _samples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.chance = random.Random(self.fixed)
 
     def word(self) -> str:
         return f"w{self.chance.getrandbits(48):012x}"
@@ -84,7 +88,7 @@ class Rows:
         kind, chance = column.type, self.chance
         for key in column.foreign_keys:
             parent = CATALOG.by_table[key.column.table.description]
-            return self.create(parent)["id"]
+            return self.create(parent, id=self.key())["id"]
         match kind:
             case Id():
                 return self.key()

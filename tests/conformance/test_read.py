@@ -1,0 +1,319 @@
+"""Getting and listing, for every noun on every database: filters, search, order, paging, selection."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import pytest
+from sqlalchemy import Float, event
+
+from worklore.kernel.query import filterable, sortable, suffixes
+from worklore.kernel.resource import Resource
+from worklore.kernel.types import Money
+from worklore.kernel.wire import wire
+from worklore.resources import CATALOG, RESOURCES
+
+
+def code(answer: httpx2.Response) -> tuple[int, str]:
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    return answer.status_code, answer.json()["code"]
+
+
+def ids(records: list[dict[str, Any]]) -> list[str]:
+    return [record["id"] for record in records]
+
+
+def among(samples: list[dict[str, Any]]) -> dict[str, str]:
+    """The filter that leaves other tests' rows out."""
+    return {"id__in": ",".join(ids(samples))}
+
+
+def comparable(resource: Resource, name: str, value: Any) -> Any:
+    return float(value) if value is not None and isinstance(resource.table.c[name].type, Money | Float) else value
+
+
+def holds(suffix: str, stored: Any, asked: Any) -> bool:
+    """What a suffix means, said once more."""
+    match suffix:
+        case "":
+            return stored == asked
+        case "ne":
+            return stored != asked
+        case "isnull":
+            return (stored is None) == asked
+        case "contains":
+            return stored is not None and asked.lower() in stored.lower()
+        case "startswith":
+            return stored is not None and stored.lower().startswith(asked.lower())
+    if stored is None:
+        return False
+    return {"gt": stored > asked, "gte": stored >= asked, "lt": stored < asked, "lte": stored <= asked}[suffix]
+
+
+def text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+# --- get ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_record_is_read_by_its_id_only(noun: Resource, rows: Any, api: httpx2.Client) -> None:
+    record = rows.samples(noun)[0]
+    assert record.keys() == wire(noun).fields.keys()
+    for field in noun.hidden:
+        assert field.key not in record
+    for key in (rows.key(), "nonsense", "%00", "0" * 32):
+        assert code(api.get(f"/{noun.plural}/{key}")) == (404, "not-found")
+
+
+def test_what_is_known_already_is_not_sent_again(noun: Resource, rows: Any, api: httpx2.Client) -> None:
+    if not noun.mutable:
+        return
+    route = f"/{noun.plural}/{rows.samples(noun)[0]['id']}"
+    tag = api.get(route).headers["etag"]
+    for known in (tag, f"W/{tag}", f'"999", {tag}', "*"):
+        answer = api.get(route, headers={"if-none-match": known})
+        assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", tag), known
+    assert api.get(route, headers={"if-none-match": '"999"'}).status_code == 200
+
+
+def test_fields_are_chosen_left_out_and_brief(noun: Resource, rows: Any, api: httpx2.Client) -> None:
+    record = rows.samples(noun)[0]
+    every = list(record)
+    chosen = [every[-1], every[1]]
+    brief = {"id", *(column.key for column in noun.columns)}
+    for route, unpack in ((f"/{noun.plural}/{record['id']}", False), (f"/{noun.plural}", True)):
+        for parameters, kept in (
+            ({"fields": ",".join(chosen)}, set(chosen)),
+            ({"omit": ",".join(chosen)}, set(every) - set(chosen)),
+            ({"brief": "true"}, brief),
+            ({"brief": "false"}, set(every)),
+        ):
+            answer = api.get(route, params=parameters | ({"id": record["id"]} if unpack else {}))
+            shown = answer.json()["items"][0] if unpack else answer.json()
+            assert shown == {name: record[name] for name in every if name in kept}, parameters
+            assert list(shown) == [name for name in every if name in kept]
+        for parameters, problem in (
+            ({"fields": "nothing"}, "field-unknown"),
+            ({"omit": "nothing"}, "field-unknown"),
+            ({"brief": "perhaps"}, "parameter-value"),
+            ({"fields": "id", "brief": "true"}, "parameter-value"),
+        ):
+            assert code(api.get(route, params=parameters)) == (400, problem), parameters
+        for hidden in noun.hidden:
+            assert code(api.get(route, params={"fields": hidden.key})) == (400, "field-unknown")
+
+
+def test_what_is_not_understood_is_refused(noun: Resource, rows: Any, api: httpx2.Client) -> None:
+    for parameters, problem in (
+        ("surprise=1", "filter-unknown"),
+        ("id__contains=1", "filter-unknown"),
+        ("id__=1", "filter-unknown"),
+        ("id=nonsense", "filter-value"),
+        ("sort=surprise", "sort-unknown"),
+        ("sort=--id", "sort-unknown"),
+        ("limit=0", "parameter-value"),
+        ("limit=1001", "parameter-value"),
+        ("limit=%C2%B2", "parameter-value"),
+        ("offset=-1", "parameter-value"),
+        ("offset=000000000000" + "9" * 30, "parameter-value"),
+        ("offset=" + "0" * 5000, "parameter-value"),
+        ("total=perhaps", "parameter-value"),
+        ("after=nonsense", "cursor-invalid"),
+        ("limit=1&limit=2", "parameter-repeated"),
+        ("id__in=" + ",".join(rows.key() for _ in range(501)), "filter-value"),
+    ):
+        assert code(api.get(f"/{noun.plural}?{parameters}")) == (400, problem), parameters
+    route = f"/{noun.plural}/{rows.samples(noun)[0]['id']}"
+    assert code(api.get(route, params={"surprise": "1"})) == (400, "parameter-unknown")
+
+
+# --- list -----------------------------------------------------------------------------------------------------------
+
+
+def questions(resource: Resource, samples: list[dict[str, Any]]) -> Iterator[tuple[str, str, Any]]:
+    """Field, suffix and value of each filter a noun has."""
+    for name in filterable(resource):
+        value = next((record[name] for record in samples if record[name] is not None), None)
+        for suffix in suffixes(resource, name):
+            if suffix == "isnull":
+                yield from ((name, suffix, True), (name, suffix, False))
+            elif value is not None and suffix in {"contains", "startswith"}:
+                yield name, suffix, value[:8].upper()
+                yield name, suffix, "%_"
+            elif value is not None and suffix != "in":
+                yield name, suffix, value
+
+
+def test_each_filter_finds_what_it_says(noun: Resource, rows: Any, api: httpx2.Client) -> None:
+    samples = rows.samples(noun)
+    for name, suffix, value in questions(noun, samples):
+        expected = [
+            record["id"]
+            for record in samples
+            if holds(
+                suffix,
+                comparable(noun, name, record[name]),
+                comparable(noun, name, value) if suffix != "isnull" else value,
+            )
+        ]
+        parameter = f"{name}__{suffix}" if suffix else name
+        found = api.get(f"/{noun.plural}", params=among(samples) | {parameter: text(value), "sort": "created_at,id"})
+        assert found.status_code == 200, (parameter, found.text)
+        assert sorted(ids(found.json()["items"])) == sorted(expected), (parameter, value)
+
+
+def test_one_of_several_values_is_found(noun: Resource, rows: Any, api: httpx2.Client) -> None:
+    samples = rows.samples(noun)
+    for name in filterable(noun):
+        if "in" not in suffixes(noun, name):
+            continue
+        values = {text(record[name]) for record in samples[:2] if record[name] is not None}
+        if not values or any("," in value for value in values):
+            continue
+        expected = [record["id"] for record in samples if record[name] is not None and text(record[name]) in values]
+        asked = {f"{name}__in": ",".join(values)} | ({} if name == "id" else among(samples))
+        assert sorted(ids(api.get(f"/{noun.plural}", params=asked).json()["items"])) == sorted(expected), name
+
+
+def test_words_are_searched_for_whatever_their_case(noun: Resource, rows: Any, api: httpx2.Client) -> None:
+    if not noun.search:
+        assert code(api.get(f"/{noun.plural}", params={"q": "x"})) == (400, "search-unknown")
+        return
+    samples = rows.samples(noun)
+    for field in noun.search:
+        for record in samples:
+            for word in (record[field.key] or "").split():
+                expected = [
+                    other["id"]
+                    for other in samples
+                    if any(word.lower() in (other[searched.key] or "").lower() for searched in noun.search)
+                ]
+                for asked in (
+                    word,
+                    word.upper() if word.upper().lower() == word.lower() else word,
+                    f" {word}  {word[:2]} ",
+                ):
+                    found = api.get(f"/{noun.plural}", params=among(samples) | {"q": asked})
+                    assert sorted(ids(found.json()["items"])) == sorted(expected), (field.key, asked)
+    assert api.get(f"/{noun.plural}", params=among(samples) | {"q": "\0 nowhere"}).json()["items"] == []
+
+
+def in_order(resource: Resource, samples: list[dict[str, Any]], name: str, *, down: bool) -> list[str]:
+    """NULL before every value, text by code point, ties by id in the direction of the sort."""
+
+    def key(record: dict[str, Any]) -> tuple[bool, Any, str]:
+        value = comparable(resource, name, record[name])
+        return value is not None, 0 if value is None else value, record["id"]
+
+    return ids(sorted(samples, key=key, reverse=down))
+
+
+@pytest.mark.parametrize("down", [False, True], ids=["up", "down"])
+def test_each_order_is_kept_through_all_pages(noun: Resource, rows: Any, api: httpx2.Client, *, down: bool) -> None:
+    samples = rows.samples(noun)
+    for name in sortable(noun):
+        expected = in_order(noun, samples, name, down=down)
+        asked = among(samples) | {"sort": f"{'-' if down else ''}{name}", "fields": "id"}
+        whole = api.get(f"/{noun.plural}", params=asked | {"total": "true"}).json()
+        assert (ids(whole["items"]), whole["next"], whole["total"]) == (expected, None, 5), name
+        by_offset: list[str] = []
+        by_cursor: list[str] = []
+        after: dict[str, str] = {}
+        for page in range(3):
+            part = api.get(f"/{noun.plural}", params=asked | {"limit": "2", "offset": str(2 * page)}).json()
+            by_offset += ids(part["items"])
+            part = api.get(f"/{noun.plural}", params=asked | {"limit": "2"} | after).json()
+            by_cursor += ids(part["items"])
+            after = {"after": part["next"]} if part["next"] else {}
+        assert by_offset == by_cursor == expected, name
+        assert not after
+
+
+def test_two_keys_of_order_and_a_cursor_of_another_sort(noun: Resource, rows: Any, api: httpx2.Client) -> None:
+    samples = rows.samples(noun)
+    first, second = sortable(noun)[0], sortable(noun)[-1]
+    found: list[str] = []
+    after: dict[str, str] = {}
+    while True:
+        asked = among(samples) | {"sort": f"-{first},{second}", "limit": "1"} | after
+        page = api.get(f"/{noun.plural}", params=asked).json()
+        found += ids(page["items"])
+        if page["next"] is None:
+            break
+        after = {"after": page["next"]}
+    assert found == ids(
+        api.get(f"/{noun.plural}", params=among(samples) | {"sort": f"-{first},{second}"}).json()["items"]
+    )
+    assert len(found) == len(set(found)) == 5
+    assert code(api.get(f"/{noun.plural}", params={"sort": "id"} | after)) == (400, "cursor-invalid")
+
+
+def test_a_list_costs_the_same_statements_for_any_length(
+    noun: Resource, rows: Any, hub: Any, api: httpx2.Client
+) -> None:
+    samples = rows.samples(noun)
+    statements: list[str] = []
+    engines = {hub.database.reading, hub.database.glancing, hub.database.writing}
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    counts: list[int] = []
+    api.get(f"/{noun.plural}", params={"limit": "1"})
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", note)
+    try:
+        for limit in ("1", "5", "1000"):
+            statements.clear()
+            api.get(
+                f"/{noun.plural}",
+                params=among(samples) | {"limit": limit, "total": "true", "since": "2020-01-01T00:00:00Z"},
+            )
+            counts.append(len([made for made in statements if "api_tokens.token_hash =" not in made]))
+    finally:
+        for engine in engines:
+            event.remove(engine, "before_cursor_execute", note)
+    assert len(set(counts)) == 1
+    assert counts[0] <= 4, statements
+
+
+def test_changes_since_a_moment(noun: Resource, rows: Any, api: httpx2.Client) -> None:
+    samples = rows.samples(noun)
+    moment = sorted(record.get("updated_at", record["created_at"]) for record in samples)[2]
+    found = api.get(f"/{noun.plural}", params=among(samples) | {"since": moment}).json()
+    expected = [record["id"] for record in samples if record.get("updated_at", record["created_at"]) >= moment]
+    assert sorted(ids(found["items"])) == sorted(expected)
+    assert isinstance(found["deleted"], list)
+    for bad in ("yesterday", "2026-01-01T00:00:00"):
+        assert code(api.get(f"/{noun.plural}", params={"since": bad})) == (400, "filter-value")
+
+
+# --- the same on every database -------------------------------------------------------------------------------------
+
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+
+
+@pytest.mark.parametrize("name", [resource.name for resource in RESOURCES])
+def test_the_same_data_is_the_same_bytes_on_every_database(name: str, every_hub: dict[str, Any], rows_of: Any) -> None:
+    resource = CATALOG.by_name[name]
+    moments = {"created_at", "updated_at"} & set(wire(resource).fields)
+    if name == "job":
+        moments.add("run_after")
+    bodies: set[bytes] = set()
+    for hub in every_hub.values():
+        rows = rows_of(hub, hub.owner(), fixed=f"equal {name}")
+        made = [rows.create(resource, full=full, id=rows.key()) for full in (True, False, True)]
+        for record in made:
+            for moment in moments:
+                assert TIME.fullmatch(record[moment]), record[moment]
+        own = {field.key for field in resource.columns if field.key == "last_heartbeat"}
+        changing = moments | own | {"last_heartbeat", "session_date"} & set(wire(resource).fields)
+        answer = rows.api.get(
+            f"/{resource.plural}", params=among(made) | {"sort": "id", "omit": ",".join(sorted(changing))}
+        )
+        assert answer.status_code == 200, answer.text
+        one = rows.api.get(f"/{resource.plural}/{made[0]['id']}", params={"omit": ",".join(sorted(changing))})
+        bodies.add(answer.content + one.content)
+    assert len(bodies) == 1, bodies
