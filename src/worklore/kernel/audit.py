@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from datetime import datetime
+from functools import cache
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import BigInteger, Executable, Index, TextClause, event, insert, inspect
@@ -61,6 +62,11 @@ class Tombstone(Base):
     deleted_at: Mapped[datetime] = mapped_column(default=utcnow)
 
 
+# Made once: SQLAlchemy finds what it compiled for a statement by a key that it works out once for each object.
+_ADD_ENTRY: Final = insert(AuditEntry)
+_ADD_TOMBSTONE: Final = insert(Tombstone)
+
+
 class UnauditedWriteError(RuntimeError):
     """A programming error: a statement would change rows without an audit entry."""
 
@@ -97,16 +103,16 @@ def _record_changes(session: Session, _flush: UOWTransaction, _: object) -> None
                 continue
             entry = _entry(session, action, state.mapper, changed) | {"changed": fields}
             entries.append(entry)
-            if action == "delete":
+            if action == "delete" and entry["record_id"] is not None:
                 tombstones.append(
                     {"id": uuid7(), "deleted_at": utcnow()}
                     | {key: entry[key] for key in ("table_name", "record_id", "client_id")}
                 )
     connection = session.connection() if entries else None
     if connection is not None:
-        connection.execute(insert(AuditEntry), entries)
+        connection.execute(_ADD_ENTRY, entries)
         if tombstones:
-            connection.execute(insert(Tombstone), [row for row in tombstones if row["record_id"]])
+            connection.execute(_ADD_TOMBSTONE, tombstones)
 
 
 def _entry(session: Session, action: str, mapper: Mapper[Any], changed: Any) -> dict[str, Any]:
@@ -130,21 +136,25 @@ def _who(session: Session) -> dict[str, Any]:
 
 
 def _changed_fields(state: InstanceState[Any], action: str) -> Iterator[tuple[str, Any]]:
-    for attribute in state.mapper.column_attrs:
-        name = attribute.key
-        if name in SILENT:
-            continue
-        history = state.attrs[name].history
-        if action == "update" and not history.has_changes():
-            continue
-        old = history.deleted[0] if history.deleted else None
-        new = state.dict.get(name)
-        if action == "delete":
+    for name, sealed in _recorded(state.mapper):
+        old, new = None, state.dict.get(name)
+        if action == "update":
+            history = state.attrs[name].history
+            if not history.has_changes():
+                continue
+            old = history.deleted[0] if history.deleted else None
+        elif action == "delete":
             old, new = new, None
         if old is None and new is None:
             continue
-        sealed = attribute.columns[0].info.get("sealed", False)
         yield name, "sealed" if sealed else [_short(old), _short(new)]
+
+
+@cache
+def _recorded(mapper: Mapper[Any]) -> tuple[tuple[str, bool], ...]:
+    """The attributes that are recorded, and whether by name only."""
+    columns = {attribute.key: attribute.columns[0] for attribute in mapper.column_attrs if attribute.key not in SILENT}
+    return tuple((name, bool(column.info.get("sealed", False))) for name, column in columns.items())
 
 
 def _short(value: Any) -> Any:
@@ -171,7 +181,7 @@ def record_batch(
     digest = hashlib.sha256(b"".join(key.bytes for key in ids)).hexdigest()
     facts = {"action": action, "table_name": table, "record_id": None, "client_id": client_id}
     entry = _who(ctx.session) | facts | {"changed": {"count": len(ids), "sha256": digest}}
-    ctx.session.connection().execute(insert(AuditEntry), [entry])
+    ctx.session.connection().execute(_ADD_ENTRY, entry)
 
 
 def record_event(
@@ -179,4 +189,4 @@ def record_event(
 ) -> None:
     """An entry for something that is no change of a row: a sign-in, a refusal, a secret used."""
     entry = _who(ctx.session) | {"action": action, "table_name": table, "record_id": record, "client_id": None}
-    ctx.session.connection().execute(insert(AuditEntry), [entry | {"changed": facts, "outcome": outcome}])
+    ctx.session.connection().execute(_ADD_ENTRY, entry | {"changed": facts, "outcome": outcome})

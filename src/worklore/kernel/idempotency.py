@@ -8,7 +8,7 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Index, delete, insert, select
+from sqlalchemy import Index, bindparam, delete, insert, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from worklore.kernel.audit import unaudited
@@ -38,17 +38,20 @@ class IdempotencyKey(Base):
     expires_at: Mapped[datetime]
 
 
+# Made once: SQLAlchemy finds what it compiled for a statement by a key that it works out once for each object.
+_FORMER: Final = select(IdempotencyKey.digest, IdempotencyKey.pointer).where(
+    IdempotencyKey.principal == bindparam("actor"), IdempotencyKey.key == bindparam("given")
+)
+_REMEMBER: Final = insert(IdempotencyKey)
+
+
 def former(ctx: Context, key: str, digest: str) -> dict[str, Any] | None:
     """The pointer to the result when this request was done before; None when it is new.
 
     Raises:
         InvalidError: the key was used for another request.
     """
-    row = ctx.session.execute(
-        select(IdempotencyKey.digest, IdempotencyKey.pointer).where(
-            IdempotencyKey.principal == ctx.principal.actor, IdempotencyKey.key == key
-        )
-    ).one_or_none()
+    row = ctx.session.connection().execute(_FORMER, {"actor": ctx.principal.identity, "given": key}).one_or_none()
     if row is None:
         return None
     if row.digest != digest:
@@ -64,7 +67,7 @@ def remember(ctx: Context, key: str, digest: str, pointer: dict[str, Any]) -> No
     """Keep the key with its effect; both commit together."""
     now = ctx.now()
     row = {
-        "principal": ctx.principal.actor,
+        "principal": ctx.principal.identity,
         "key": key,
         "digest": digest,
         "state": "done",
@@ -73,7 +76,7 @@ def remember(ctx: Context, key: str, digest: str, pointer: dict[str, Any]) -> No
         "created_at": now,
         "expires_at": now + KEPT_FOR,
     }
-    ctx.session.connection().execute(insert(IdempotencyKey), [row])
+    ctx.session.connection().execute(_REMEMBER, row)
 
 
 def forget_expired(ctx: Context) -> int:

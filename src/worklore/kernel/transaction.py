@@ -275,7 +275,8 @@ class _Writer(threading.Thread):
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
                 with self._engine.connect() as connection, connection.begin():
-                    done = [waiting for waiting in group if self._run(connection, waiting)]
+                    alone = len(group) == 1
+                    done = [waiting for waiting in group if self._run(connection, waiting, alone=alone)]
             except Exception as error:  # noqa: BLE001 - whatever BEGIN or COMMIT raised goes to those who wait
                 group = [waiting for waiting in group if not waiting.future.done()]
                 if may_repeat(error) and attempt < MAX_ATTEMPTS:
@@ -288,20 +289,25 @@ class _Writer(threading.Thread):
                     waiting.future.set_result(waiting.result)
             return
 
-    def _run(self, connection: Connection, waiting: _Waiting) -> bool:
-        """One unit in a savepoint; False when it has failed, was undone, and its caller knows."""
+    def _run(self, connection: Connection, waiting: _Waiting, *, alone: bool) -> bool:
+        """One unit; False when it has failed, was undone, and its caller knows.
+
+        A unit among others runs in a savepoint; one that is alone takes the whole transaction with it when it fails.
+        """
         session = AuditedSession(
-            connection, expire_on_commit=False, join_transaction_mode="create_savepoint", info=self._info
+            connection,
+            expire_on_commit=False,
+            join_transaction_mode="rollback_only" if alone else "create_savepoint",
+            info=self._info,
         )
         try:
-            with session:
+            # begin(), since closing alone does not undo a transaction that the session did not open itself.
+            with session, session.begin():
                 ctx = waiting.operation.context(session)
                 waiting.result = waiting.work(ctx)
                 session.flush()
                 if waiting.operation.dry_run:
                     session.rollback()
-                else:
-                    session.commit()
         except Exception as error:
             if may_repeat(error):
                 raise
