@@ -26,6 +26,7 @@ from pydantic import (
 from sqlalchemy import BigInteger, Column, inspect
 from sqlalchemy.sql.schema import ScalarElementColumnDefault
 
+from worklore.kernel.forms import PORTS, of_form
 from worklore.kernel.resource import Resource
 from worklore.kernel.types import Line
 
@@ -172,12 +173,16 @@ def _unwrap(hint: Any) -> tuple[Any, bool]:
 def _constrained(kind: Any, column: Column[Any]) -> Any:
     if kind is str:
         length = column.type.length if isinstance(column.type, Line) else None
-        return Annotated[str, StringConstraints(max_length=length), AfterValidator(clean_text)]
+        plain = Annotated[str, StringConstraints(max_length=length), AfterValidator(clean_text)]
+        form = column.info.get("form")
+        return Annotated[plain, AfterValidator(of_form(form))] if form else plain
     if kind is datetime:
         return UtcTime
     if kind is bool or kind is date or kind is uuid.UUID:
         return kind
     if kind is int:
+        if column.info.get("form") == "port":
+            return Annotated[int, Field(ge=PORTS[0], le=PORTS[1])]
         bound = INT64 if isinstance(column.type, BigInteger) else INT32
         return Annotated[int, Field(ge=-bound, lt=bound)]
     if kind is float:
