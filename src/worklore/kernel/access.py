@@ -46,6 +46,11 @@ class Principal:
     on_behalf_of: str | None = None
     _granted: dict[str, bool] = field(default_factory=dict[str, bool], compare=False, repr=False)
 
+    @property
+    def identity(self) -> str:
+        """What tells this actor from all others; names may be shared, as host names are."""
+        return f"{self.kind}:{self.user_id or self.actor}:{self.machine_id or ''}"
+
     def may(self, scope: str) -> bool:
         """True when the scope is granted, directly or by a wildcard."""
         known = self._granted.get(scope)
