@@ -166,13 +166,15 @@ def refused_sign_in() -> UnauthenticatedError:
 
 
 def set_password(ctx: Context, body: NewPassword) -> None:
-    """Set the caller's own password; older tokens of this user end."""
+    """Set the caller's own password. Tokens made under a former one end."""
     user = ctx.session.get(User, ctx.principal.user_id) if ctx.principal.user_id else None
     if user is None:
         raise InvalidError("Only people have passwords.")
     current = body.current.get_secret_value() if body.current else ""
     if user.password_hash is not None and not verify_password(user.password_hash, current):
         raise refused_sign_in()
+    if user.password_hash is not None:
+        user.generation += 1
     user.password_hash = hash_password(body.password.get_secret_value())
 
 

@@ -257,7 +257,7 @@ class Authenticator:
             user_id=user.id,
             machine_id=machine_id,
             clients=frozenset(clients) or None,
-            on_behalf_of=None if kind is PrincipalKind.user else user.email,
+            on_behalf_of=None if actor == user.email else user.email,
         )
         return _Known(principal, now + CACHE_SECONDS, expires_at)
 

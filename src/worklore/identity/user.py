@@ -55,13 +55,16 @@ class User(Stamped, Record):
 
 
 class UserClient(Base):
-    """A client that a user is limited to. A user without any sees all."""
+    """A client that a user is limited to. A user without any sees all.
+
+    So a client cannot go while somebody is limited to it: the last limit would vanish with it, and they would see all.
+    """
 
     __tablename__ = "user_clients"
     __table_args__ = (Index(None, "client_id"),)
 
     user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("api_users.id", ondelete="CASCADE"), primary_key=True)
-    client_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("clients.id", ondelete="CASCADE"), primary_key=True)
+    client_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("clients.id", ondelete="RESTRICT"), primary_key=True)
 
 
 def check(_: Context, user: User, before: Mapping[str, Any]) -> None:

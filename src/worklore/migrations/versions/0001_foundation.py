@@ -364,7 +364,7 @@ def upgrade() -> None:
         sa.Column("user_id", types.Id(), nullable=False),
         sa.Column("client_id", types.Id(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["client_id"], ["clients.id"], name=op.f("fk_user_clients_client_id"), ondelete="CASCADE"
+            ["client_id"], ["clients.id"], name=op.f("fk_user_clients_client_id"), ondelete="RESTRICT"
         ),
         sa.ForeignKeyConstraint(
             ["user_id"], ["api_users.id"], name=op.f("fk_user_clients_user_id"), ondelete="CASCADE"
