@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 import orjson
 import structlog
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from worklore.kernel.context import ReadContext
 from worklore.kernel.errors import InvalidError, NotFoundError
@@ -44,6 +44,7 @@ def routes(gateway: Gateway) -> APIRouter:
     )
     async def hook(request: Request, agent: str, event: str) -> Response:
         """Answer an agent's hook: the body is what the agent gave the hook, the answer what the hook prints."""
+        await gateway.admit(request, "memory:read")
         if agent not in AGENTS or event not in EVENTS:
             raise NotFoundError(f"There is no hook {event[:40]} of {agent[:40]}.", code="hook-unknown")
         given = _given(await read_body(request))
@@ -65,7 +66,12 @@ def routes(gateway: Gateway) -> APIRouter:
         answer = {"hookSpecificOutput": {"hookEventName": event, "additionalContext": told.text}}
         return Response(orjson.dumps(answer), headers={"x-worklore-tokens": str(told.tokens)})
 
-    @router.get("/capture", tags=["capture"], openapi_extra={"x-scope": "memory:write", "x-risk": "read"})
+    @router.get(
+        "/capture",
+        tags=["capture"],
+        dependencies=[Depends(gateway.known)],
+        openapi_extra={"x-scope": "memory:write", "x-risk": "read"},
+    )
     async def captured(request: Request, agent: str, session: str, source: str) -> CursorOf:
         """How far the hub has a transcript file."""
         return await gateway.read(request, "memory:write", lambda ctx: cursor(ctx, agent, session, source))

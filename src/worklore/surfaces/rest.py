@@ -6,7 +6,7 @@ derived as well, in :mod:`worklore.surfaces.openapi`.
 
 import re
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, cast
@@ -34,6 +34,9 @@ ETAG: Final = re.compile(r'(?:W/)?"(?P<version>[0-9]{1,10})"')
 """A version as a tag; a proxy that compresses makes it a weak one."""
 
 WRITE_PARAMETERS: Final = frozenset({"dry_run", "cascade"})
+
+
+Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,13 +348,23 @@ class RestAction:
         return result.model_dump(mode="json")
 
 
+def _admitted(gateway: Gateway, scope: str, endpoint: Endpoint) -> Endpoint:
+    """The endpoint, for those who may: nobody else's words are read."""
+
+    async def answer(request: Request) -> Response:
+        await gateway.admit(request, scope)
+        return await endpoint(request)
+
+    return answer
+
+
 def routes(catalog: Catalog, gateway: Gateway) -> APIRouter:
     """The routes of the whole catalogue, below the API's root."""
     router = APIRouter()
     writer = crud.Writer(catalog)
     for resource in catalog.resources:
         noun = RestResource(resource, gateway, writer)
-        offered: list[tuple[str, str, str, Callable[..., Any]]] = [
+        offered: list[tuple[str, str, str, Endpoint]] = [
             ("list", "GET", "", noun.page),
             ("create", "POST", "", noun.create),
             ("patch", "PATCH", "", noun.patch_many),
@@ -364,7 +377,7 @@ def routes(catalog: Catalog, gateway: Gateway) -> APIRouter:
             if Verb(verb) in resource.verbs:
                 router.add_api_route(
                     f"/{resource.plural}{tail}",
-                    endpoint,
+                    _admitted(gateway, resource.scope(verb), endpoint),
                     methods=[method],
                     response_class=Response,
                     **describe_operation(resource, verb, many=not tail and verb in {"patch", "delete"}),
@@ -374,7 +387,7 @@ def routes(catalog: Catalog, gateway: Gateway) -> APIRouter:
         path = f"/{on.plural}/{{id}}/{action.name}" if on else f"/{action.path or action.name}"
         router.add_api_route(
             path,
-            RestAction(action, on, gateway).call,
+            _admitted(gateway, action.scope, RestAction(action, on, gateway).call),
             methods=["POST"],
             response_class=Response,
             **describe_action(action, on),

@@ -2,9 +2,10 @@
 
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from anyio import CapacityLimiter, to_thread
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 
 from worklore.identity.machine import Machine
 from worklore.identity.sign_in import (
@@ -31,6 +32,13 @@ from worklore.surfaces.http import Gateway
 ANONYMOUS = Principal(PrincipalKind.system, "anonymous", frozenset())
 
 
+def _verified(gateway: Gateway, body: SignIn) -> tuple[UUID | None, bool]:
+    """Whose address it is and whether the password is theirs; away from the event loop, as it takes its time."""
+    with gateway.database.read(SYSTEM) as ctx:
+        user_id, stored = find_for_sign_in(ctx, body.email)
+    return user_id, verify_password(stored, body.password.get_secret_value())
+
+
 def routes(gateway: Gateway, access_life: timedelta, token_life: timedelta) -> APIRouter:
     """The routes, below the API's root."""
     router = APIRouter()
@@ -40,9 +48,7 @@ def routes(gateway: Gateway, access_life: timedelta, token_life: timedelta) -> A
     @router.post("/auth/sign-in", tags=["auth"], openapi_extra={"security": [], "x-risk": "write"})
     async def sign_in(request: Request, body: SignIn) -> AccessGranted:
         """Sign in with an address and a password; gives an access token for ten minutes."""
-        with gateway.database.read(SYSTEM) as ctx:
-            user_id, stored = find_for_sign_in(ctx, body.email)
-        verified = await to_thread.run_sync(verify_password, stored, body.password.get_secret_value(), limiter=hashing)
+        user_id, verified = await to_thread.run_sync(_verified, gateway, body, limiter=hashing)
         granted = await gateway.write(
             request,
             None,
@@ -58,9 +64,15 @@ def routes(gateway: Gateway, access_life: timedelta, token_life: timedelta) -> A
         """Use up a one-time set-up code: register the machine and get its token, shown this once."""
         return await gateway.write(request, None, lambda ctx: redeem(ctx, key, body, token_life), principal=ANONYMOUS)
 
-    @router.post("/auth/password", tags=["auth"], status_code=204, openapi_extra={"x-risk": "secret"})
+    @router.post(
+        "/auth/password",
+        tags=["auth"],
+        status_code=204,
+        dependencies=[Depends(gateway.known)],
+        openapi_extra={"x-risk": "secret"},
+    )
     async def change_password(request: Request, body: NewPassword) -> None:
-        """Set your password; tokens made before end."""
+        """Set your password; tokens made under a former one end."""
         await gateway.write(request, None, lambda ctx: set_password(ctx, body))
         gateway.authenticator.forget()
 
