@@ -201,13 +201,15 @@ class TestHub:
         scopes: Sequence[str] = (),
         life: timedelta = timedelta(days=1),
         email: str | None = None,
+        host: str | None = None,
     ) -> str:
         """A token of a new user with a role, limited to clients if some are given."""
         key = self.hub.gateway.authenticator.key
 
         def work(ctx: Context) -> str:
             user = User(id=uuid7(), email=email or f"{unique('user')}@example.com", name="Somebody", role=role)
-            machine = Machine(id=uuid7(), hostname=unique("host")) if kind is TokenKind.machine else None
+            on_machine = host is not None or kind is TokenKind.machine
+            machine = Machine(id=uuid7(), hostname=host or unique("host")) if on_machine else None
             ctx.session.add_all([user, *([machine] if machine else [])])
             ctx.session.flush()
             for client in clients:

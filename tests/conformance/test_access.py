@@ -1,0 +1,376 @@
+"""Scopes, visibility, the audit log, exactly once, and what the document says of it, for every noun and verb."""
+
+import json
+import threading
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from sqlalchemy import select
+
+from worklore.app import openapi_document
+from worklore.identity.user import Role
+from worklore.kernel.action import Action, Risk
+from worklore.kernel.audit import AuditEntry
+from worklore.kernel.resource import Resource, Verb
+from worklore.kernel.wire import wire
+from worklore.resources import ACTIONS, CATALOG, RESOURCES
+
+OPEN = {
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    ("POST", "/api/v1/auth/sign-in"),
+    ("POST", "/api/v1/auth/setup"),
+}
+"""The operations that need no token."""
+
+SELF = {("GET", "/api/v1/me"), ("POST", "/api/v1/auth/password")}
+"""Operations about the caller alone, which need no scope."""
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "openapi.json"
+
+
+def code(answer: httpx2.Response) -> tuple[int, str]:
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    return answer.status_code, answer.json()["code"]
+
+
+def audit(hub: Any, key: str) -> list[Any]:
+    with hub.database.reading.connect() as connection:
+        found = select(AuditEntry).where(AuditEntry.record_id == uuid.UUID(key)).order_by(AuditEntry.at, AuditEntry.id)
+        return list(connection.execute(found))
+
+
+# --- scopes and visibility ------------------------------------------------------------------------------------------
+
+
+def test_each_verb_asks_for_its_scope(noun: Resource, rows: Any, hub: Any) -> None:
+    key = rows.samples(noun)[0]["id"]
+    reader = hub.client(hub.token(Role.read_only))
+    writer = hub.client(hub.token(scopes=[f"{noun.name}:write"]))
+    assert reader.get(f"/{noun.plural}").status_code == 200
+    for method, route, verb in (
+        ("POST", f"/{noun.plural}", Verb.create),
+        ("PATCH", f"/{noun.plural}", Verb.patch),
+        ("DELETE", f"/{noun.plural}", Verb.delete),
+        ("PATCH", f"/{noun.plural}/{key}", Verb.patch),
+        ("DELETE", f"/{noun.plural}/{key}", Verb.delete),
+        ("GET", f"/{noun.plural}/{key}", Verb.get),
+        ("GET", f"/{noun.plural}", Verb.list),
+    ):
+        if verb not in noun.verbs:
+            assert hub.owner().request(method, route).status_code in {404, 405}, (method, route)
+            continue
+        body: Any = [{"id": key}] if route == f"/{noun.plural}" and method in {"PATCH", "DELETE"} else {}
+        caller = writer if verb in {Verb.get, Verb.list, Verb.delete} else reader
+        refused = caller.request(method, route, json=body)
+        if verb is not Verb.create or refused.status_code != 422:
+            assert code(refused) == (403, "scope-missing"), (method, route)
+            assert refused.json()["scope"] == noun.scope(verb)
+
+
+def strangers(rows: Any, noun: Resource) -> tuple[str, dict[str, Any]]:
+    """A client somebody may see, and a record of the noun that belongs to another one."""
+    return rows.create(CATALOG.by_name["client"])["id"], rows.samples(noun)[0]
+
+
+SHARED = {"tag": "labels are the vocabulary of the whole installation"}
+"""Nouns that everybody sees, and why."""
+
+
+def test_what_is_anothers_does_not_exist(noun: Resource, rows: Any, hub: Any) -> None:
+    client, record = strangers(rows, noun)
+    limited = hub.client(hub.token(clients=[client]))
+    route = f"/{noun.plural}/{record['id']}"
+    if noun.name in SHARED:
+        assert limited.get(route).json() == record
+        return
+    assert code(limited.get(route)) == (404, "not-found")
+    assert limited.get(f"/{noun.plural}", params={"id": record["id"], "total": "true"}).json() == {
+        "items": [],
+        "next": None,
+        "total": 0,
+    }
+    if Verb.patch in noun.verbs:
+        assert code(limited.patch(route, json={})) == (404, "not-found")
+        assert code(limited.patch(f"/{noun.plural}", json=[{"id": record["id"]}])) == (404, "not-found")
+    if Verb.delete in noun.verbs:
+        for answer in (
+            limited.delete(route),
+            limited.request("DELETE", f"/{noun.plural}", json=[{"id": record["id"]}]),
+        ):
+            assert code(answer) == (404, "not-found")
+    assert rows.read(noun, record["id"]) == record
+
+
+def test_anothers_record_cannot_be_a_parent(creatable: Resource, rows: Any, hub: Any) -> None:
+    client = rows.create(CATALOG.by_name["client"])["id"]
+    limited = hub.client(hub.token(clients=[client]))
+    body = rows.body(creatable)
+    keys = [column.name for column in creatable.table.columns if column.foreign_keys and column.name in body]
+    if not keys:
+        return
+    refused = limited.post(f"/{creatable.plural}", json=body)
+    assert code(refused) == (422, "invalid")
+    assert refused.json()["field"] in keys
+    unknown = limited.post(f"/{creatable.plural}", json=body | {refused.json()["field"]: str(uuid.uuid4())})
+    assert unknown.json()["detail"] == refused.json()["detail"]
+
+
+def test_anothers_tombstones_are_not_shown(removable: Resource, rows: Any, hub: Any, api: httpx2.Client) -> None:
+    client = rows.create(CATALOG.by_name["client"])
+    limited = hub.client(hub.token(clients=[client["id"]]))
+    gone = rows.create(removable)
+    assert api.delete(f"/{removable.plural}/{gone['id']}").status_code == 204
+    told = limited.get(f"/{removable.plural}", params={"since": client["created_at"]}).json()["deleted"]
+    assert gone["id"] not in [item["id"] for item in told]
+
+
+def test_one_sees_what_is_ones_own(rows: Any, hub: Any) -> None:
+    client = rows.create(CATALOG.by_name["client"])
+    limited = hub.client(hub.token(Role.technician, clients=[client["id"]]))
+    project = limited.post("/projects", json={"client_id": client["id"], "name": "Own"})
+    assert project.status_code == 201, project.text
+    assert [item["id"] for item in limited.get("/projects").json()["items"]] == [project.json()["id"]]
+    assert [item["id"] for item in limited.get("/clients").json()["items"]] == [client["id"]]
+    moved = limited.patch(
+        f"/projects/{project.json()['id']}", json={"client_id": rows.create(CATALOG.by_name["client"])["id"]}
+    )
+    assert code(moved) == (422, "invalid")
+
+
+def test_whoever_loses_the_last_client_does_not_gain_all(rows: Any, hub: Any, api: httpx2.Client) -> None:
+    client = rows.create(CATALOG.by_name["client"])
+    limited = hub.client(hub.token(clients=[client["id"]]))
+    assert len(limited.get("/clients").json()["items"]) == 1
+    refused = api.delete(f"/clients/{client['id']}?cascade=true")
+    assert code(refused) == (409, "has-children")
+    assert [child["noun"] for child in refused.json()["children"]] == ["user_clients"]
+    hub.hub.gateway.authenticator.forget()
+    assert len(limited.get("/clients").json()["items"]) == 1
+
+
+# --- audit ----------------------------------------------------------------------------------------------------------
+
+
+def test_each_change_is_recorded(changeable: Resource, rows: Any, hub: Any, api: httpx2.Client) -> None:
+    me = api.get("/me").json()["user"]["email"]
+    asked = {"change-message": "because%20%C3%9F", "x-request-id": str(uuid.uuid4())}
+    body = rows.body(changeable)
+    record = api.post(f"/{changeable.plural}", json=body, headers=asked).json()
+    route = f"/{changeable.plural}/{record['id']}"
+    other = rows.body(changeable)
+    name = next(
+        name
+        for name in wire(changeable).patch.model_fields
+        if name in other and record[name] != other[name] and not changeable.table.c[name].foreign_keys
+    )
+    assert api.patch(route, json={name: other[name]}, headers=asked).status_code == 200
+    assert api.delete(route, headers=asked).status_code == 204
+    entries = audit(hub, record["id"])
+    assert [entry.action for entry in entries] == ["create", "update", "delete"]
+    for entry in entries:
+        assert entry.actor.startswith("token:wl_")
+        assert (entry.on_behalf_of, entry.message) == (me, "because ß")
+        assert str(entry.request_id) == asked["x-request-id"]
+        assert (entry.table_name, entry.outcome) == (changeable.table.description, "done")
+        assert abs(entry.at / 1e6 - time.time()) < 60
+    created, updated, deleted = (entry.changed for entry in entries)
+    attribute = wire(changeable).attributes
+    assert {attribute[field] for field, value in body.items() if value is not None} - {"id"} <= created.keys()
+    assert all(former is None for former, _ in created.values())
+    assert updated.keys() - {"generation"} == {attribute[name]}
+    assert updated[attribute[name]] == [record[name], other[name]]
+    assert deleted[attribute[name]] == [other[name], None]
+
+
+def test_sealed_fields_are_recorded_by_name_only(hub: Any, rows: Any, api: httpx2.Client) -> None:
+    token = next(iter(rows.samples(CATALOG.by_name["api-token"])))
+    entries = audit(hub, token["id"])
+    assert entries[0].changed["token_hash"] == "sealed"
+
+
+# --- exactly once ---------------------------------------------------------------------------------------------------
+
+
+def test_a_repeat_under_a_key_is_done_once(changeable: Resource, rows: Any, hub: Any, api: httpx2.Client) -> None:
+    key = {"idempotency-key": str(uuid.uuid4())}
+    body = rows.body(changeable)
+    first = api.post(f"/{changeable.plural}", json=body, headers=key)
+    again = api.post(f"/{changeable.plural}", json=body, headers=key)
+    assert again.status_code == first.status_code == 201
+    assert again.json() == first.json()
+    assert again.headers["idempotency-replayed"] == "true"
+    assert "idempotency-replayed" not in first.headers
+    other = api.post(f"/{changeable.plural}", json=rows.body(changeable), headers=key)
+    assert code(other) == (422, "idempotency-key-reused")
+    route = f"/{changeable.plural}/{first.json()['id']}"
+    assert code(api.delete(route, headers=key)) == (422, "idempotency-key-reused")
+    last = {"idempotency-key": str(uuid.uuid4())}
+    assert [api.delete(route, headers=last).status_code for _ in range(2)] == [204, 204]
+    assert len(audit(hub, first.json()["id"])) == 2
+
+
+def test_a_key_many_use_at_once_has_one_effect(rows: Any, hub: Any, api: httpx2.Client) -> None:
+    resource = CATALOG.by_name["machine"]
+    key, body = {"idempotency-key": str(uuid.uuid4())}, rows.body(resource, full=False)
+    answers: list[httpx2.Response] = []
+
+    def ask() -> None:
+        answer = api.post("/machines", json=body, headers=key)
+        while answer.status_code == 409:
+            assert answer.json()["code"] == "still-running"
+            time.sleep(0.02)
+            answer = api.post("/machines", json=body, headers=key)
+        answers.append(answer)
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert len(api.get("/machines", params={"hostname": body["hostname"]}).json()["items"]) == 1
+
+
+def test_keys_of_different_callers_are_different(hub: Any, rows: Any) -> None:
+    key, body = {"idempotency-key": str(uuid.uuid4())}, rows.body(CATALOG.by_name["machine"], full=False)
+    made = [hub.client(hub.token(host="same-name")).post("/machines", json=body, headers=key) for _ in range(2)]
+    assert [answer.status_code for answer in made] == [201, 201]
+    assert len({answer.json()["id"] for answer in made}) == 2
+
+
+@pytest.mark.parametrize("key", ["", "x" * 201, "ß"])
+def test_a_key_is_short_and_printable(api: httpx2.Client, key: str) -> None:
+    answer = api.post("/tags", json={}, headers={"idempotency-key": key.encode()})
+    assert answer.status_code in {400, 422}
+    assert answer.json()["code"] in {"idempotency-key", "invalid"}
+
+
+# --- verbs ----------------------------------------------------------------------------------------------------------
+
+ACTION_BODIES: dict[str, dict[str, Any]] = {
+    "identify": {"path": "/srv/example", "name": "example"},
+    "tag": {"names": ["vpn"]},
+    "untag": {"names": ["vpn"]},
+    "retry": {},
+    "cancel": {},
+}
+ELSEWHERE = {
+    "capture": "memory's own tests send transcripts",
+    "recall": "memory's own tests ask questions",
+}
+"""Verbs whose content is tested beside the domain they are of, and why."""
+
+
+def test_every_verb_is_covered_and_no_exemption_is_stale() -> None:
+    names = {action.name for action in ACTIONS}
+    assert names == ACTION_BODIES.keys() | ELSEWHERE.keys()
+    assert not ACTION_BODIES.keys() & ELSEWHERE.keys()
+    assert SHARED.keys() <= CATALOG.by_name.keys()
+    assert all([*ELSEWHERE.values(), *SHARED.values()])
+
+
+def place(action: Action, key: str) -> str:
+    return (
+        f"/{CATALOG.by_name[action.on].plural}/{key}/{action.name}" if action.on else f"/{action.path or action.name}"
+    )
+
+
+@pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.name)
+def test_each_verb_asks_for_its_scope_and_refuses_what_is_unknown(
+    action: Action, rows: Any, hub: Any, api: httpx2.Client
+) -> None:
+    record = rows.samples(CATALOG.by_name[action.on])[0]["id"] if action.on else ""
+    body = ACTION_BODIES.get(action.name, {})
+    stranger = hub.client(hub.token(scopes=["nothing:read"]))
+    if action.name in ACTION_BODIES:
+        assert code(stranger.post(place(action, record), json=body)) == (403, "scope-missing")
+    if action.body is not None:
+        assert code(api.post(place(action, record), json=body | {"surprise": 1})) == (422, "invalid")
+    if action.on:
+        assert code(api.post(place(action, str(uuid.uuid4())), json=body)) == (404, "not-found")
+    if action.risk is not Risk.read and action.name in ACTION_BODIES:
+        assert code(api.post(f"{place(action, record)}?surprise=1", json=body)) == (400, "parameter-unknown")
+
+
+@pytest.mark.parametrize("name", ["identify", "tag", "untag"])
+def test_a_verb_repeated_under_a_key_answers_alike(name: str, rows: Any, api: httpx2.Client) -> None:
+    action = next(action for action in ACTIONS if action.name == name)
+    record = rows.create(CATALOG.by_name[action.on])["id"] if action.on else ""
+    body = {"path": f"/srv/{rows.word()}"} if name == "identify" else ACTION_BODIES[name]
+    dry = api.post(f"{place(action, record)}?dry_run=true", json=body)
+    assert (dry.status_code, dry.headers["dry-run"]) == (200, "true"), dry.text
+    key = {"idempotency-key": str(uuid.uuid4())}
+    first, again = (api.post(place(action, record), json=body, headers=key) for _ in range(2))
+    assert first.status_code == 200, first.text
+    assert again.json() == first.json()
+    if name == "identify":
+        assert first.json()["created"] is True
+        assert api.post(place(action, record), json=body).json() == first.json() | {"created": False}
+        assert dry.json()["id"] != first.json()["id"]
+
+
+def test_labels_come_and_go_with_their_count(rows: Any, api: httpx2.Client) -> None:
+    label = rows.word()
+    one, two = (rows.create(CATALOG.by_name["session"])["id"] for _ in range(2))
+    for session in (one, two, one):
+        assert label in api.post(f"/sessions/{session}/tag", json={"names": [label.upper(), label]}).json()["names"]
+    count = lambda: api.get("/tags", params={"name": label}).json()["items"][0]["usage_count"]  # noqa: E731 - asked thrice
+    assert count() == 2
+    removed = api.post(f"/sessions/{one}/untag", json={"names": [label, "never-there"]})
+    assert (removed.status_code, removed.json()) == (200, {"names": []}), removed.text
+    assert count() == 1
+
+
+# --- the document ---------------------------------------------------------------------------------------------------
+
+
+def operations() -> list[tuple[str, str, dict[str, Any]]]:
+    return [
+        (method.upper(), path, operation)
+        for path, item in openapi_document()["paths"].items()
+        for method, operation in item.items()
+    ]
+
+
+def test_the_committed_document_is_the_present_one() -> None:
+    made = json.dumps(openapi_document(), indent=1, sort_keys=True) + "\n"
+    assert DOCUMENT.read_text() == made, "Run `make openapi` and look at the difference."
+
+
+def test_every_operation_says_what_it_needs_and_does() -> None:
+    named: set[str] = set()
+    for method, path, operation in operations():
+        assert operation["tags"], path
+        assert operation["description"].strip(), path
+        assert operation["x-risk"] in set(Risk), path
+        assert operation["operationId"] not in named
+        named.add(operation["operationId"])
+        if (method, path) in OPEN:
+            assert operation["security"] == []
+        else:
+            assert "security" not in operation
+        assert ("x-scope" in operation) == ((method, path) not in OPEN | SELF), (method, path)
+    assert {resource.scope(verb) for resource in RESOURCES for verb in resource.verbs} <= {
+        operation.get("x-scope") for _, _, operation in operations()
+    }
+
+
+def test_every_operation_but_the_open_ones_needs_a_token(hub: Any) -> None:
+    with hub.client() as anyone:
+        for method, path, _ in operations():
+            route = hub.url + path.replace("{id}", str(uuid.uuid4())).replace("{agent}", "claude-code").replace(
+                "{event}", "SessionStart"
+            )
+            if (method, path) in OPEN:
+                assert anyone.request(method, route).status_code != 401, path
+                continue
+            for headers in ({}, {"authorization": "Bearer"}, {"authorization": "Basic b2s6b2s="}):
+                answer = anyone.request(method, route, headers=headers)
+                assert code(answer) == (401, "token-missing"), (method, path)
+                assert answer.headers["www-authenticate"] == "Bearer"
