@@ -7,6 +7,7 @@ from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from threading import Thread
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -23,6 +24,7 @@ from worklore.kernel.idempotency import forget_expired
 from worklore.kernel.jobs import Handler, Runner, ensure_repeating
 from worklore.kernel.settings import Settings
 from worklore.kernel.transaction import Database
+from worklore.memory.recollection import warm
 from worklore.ops import migrate
 from worklore.resources import CATALOG
 from worklore.surfaces import agents, health, rest, sign_in
@@ -107,7 +109,17 @@ def build(settings: Settings) -> Hub:
     authenticator = Authenticator(key)
     gateway = Gateway(database, authenticator)
     runner = Runner(database, HANDLERS, settings.job_threads)
-    return Hub(settings, database, gateway, runner, create_app(gateway, settings, on_start=runner.start))
+
+    def start() -> None:
+        runner.start()
+        Thread(target=_warm, args=(database,), name="warm-memory", daemon=True).start()
+
+    return Hub(settings, database, gateway, runner, create_app(gateway, settings, on_start=start))
+
+
+def _warm(database: Database) -> None:
+    with database.read(SYSTEM) as ctx:
+        warm(ctx)
 
 
 def _may_make_key(database: Database, path: Path) -> bool:

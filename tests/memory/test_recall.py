@@ -12,7 +12,7 @@ from worklore.identity.token import TokenKind
 from worklore.identity.user import Role
 from worklore.kernel.access import SYSTEM
 from worklore.memory import tokens
-from worklore.memory.recollection import recollection
+from worklore.memory.recollection import recollection, warm
 
 TALK = (
     "The print server in Lyon rejects jobs since the update",
@@ -160,3 +160,12 @@ def test_questions_that_are_none(machine_api: httpx2.Client) -> None:
         assert answer.status_code == 422, bad
     for odd in ("?!", "the of and", "日本語", "🖨️", "'; DROP TABLE clients; --"):
         recall(machine_api, odd, identity)
+
+
+def test_projects_in_use_are_read_before_they_are_asked(hub: TestHub, machine_api: httpx2.Client) -> None:
+    identity = captured(machine_api, *TALK)
+    with hub.database.read(SYSTEM) as ctx:
+        ctx.derived.pop("recollection", None)
+        warm(ctx)
+        assert len(recollection(ctx)) > 0
+    assert recall(machine_api, "toner contract", identity)["items"]

@@ -12,18 +12,20 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from worklore.kernel.context import ReadContext
 from worklore.memory.index import Index
 from worklore.memory.rank import Hit, rank
 from worklore.memory.units import entry
 from worklore.memory.window import MemoryWindow, Role
+from worklore.work.session import WorkSession
 
 MAX_UNITS: Final = 500_000
 """Windows held in memory by all indexes of this process."""
 
 CHUNK: Final = 5_000
+WARM_PROJECTS: Final = 20
 
 
 @dataclass(slots=True)
@@ -41,6 +43,11 @@ class Recollection:
     def __init__(self) -> None:
         self._projects: OrderedDict[uuid.UUID, ProjectIndex] = OrderedDict()
         self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        """Windows held in memory."""
+        with self._lock:
+            return sum(len(held.index) for held in self._projects.values())
 
     def rank(
         self, ctx: ReadContext, project_id: uuid.UUID, question: str, *, now: datetime, limit: int
@@ -110,6 +117,20 @@ class Recollection:
         with self._lock:
             while len(self._projects) > 1 and sum(len(held.index) for held in self._projects.values()) > MAX_UNITS:
                 self._projects.popitem(last=False)
+
+
+def warm(ctx: ReadContext) -> None:
+    """Read the projects in use into memory, so that the first prompt after a start is answered as fast as the next."""
+    in_use = (
+        select(WorkSession.project_id)
+        .where(WorkSession.project_id.is_not(None), WorkSession.last_turn_at.is_not(None))
+        .group_by(WorkSession.project_id)
+        .order_by(func.max(WorkSession.last_turn_at).desc())
+        .limit(WARM_PROJECTS)
+    )
+    for project_id in ctx.session.scalars(in_use).all():
+        if project_id is not None:
+            recollection(ctx).rank(ctx, project_id, "", now=ctx.now(), limit=1)
 
 
 def recollection(ctx: ReadContext) -> Recollection:
