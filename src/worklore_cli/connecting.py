@@ -16,6 +16,8 @@ from worklore_client.wire import Hub, HubError, HubRefused
 Say = Callable[[str], None]
 ROUND_TRIPS = 3
 """Tries of the proving hook: the first after a hub's start can take longer than a hook may wait."""
+CHECK_SESSION = "worklore-check"
+"""The session the proving hook names: the hub answers it as any other and keeps nothing of it."""
 _UNAUTHORISED = 401
 
 
@@ -135,7 +137,7 @@ def prove(home: Path) -> float:
             commands["SessionStart"],
             "SessionStart",
             Path.cwd(),
-            session_id="worklore-check",
+            session_id=CHECK_SESSION,
             transcript_path=str(home / "worklore-check.jsonl"),
             source="startup",
         )

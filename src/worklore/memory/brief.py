@@ -27,6 +27,9 @@ PROMPT_BUDGET: Final = 700
 MAX_CHARACTERS: Final = 9_500
 """Agents move longer texts to a file and show a preview: stay below their 10,000."""
 
+CHECK_SESSION: Final = "worklore-check"
+"""The session a client names when it proves its hooks: it is answered as any other and leaves nothing behind."""
+
 SESSIONS_TOLD: Final = 4
 SHARED_TERMS: Final = 2
 """A turn bears on a prompt when they share so many terms, or the prompt's only ones."""
@@ -61,6 +64,8 @@ def _told(packed: Packed, why: Mapping[str, str]) -> Told:
 
 def write_down(ctx: Context, asker: Asker, event: str, what: Told) -> None:
     """Remember what a session was told, so that it is not told again."""
+    if asker.key == CHECK_SESSION:
+        return
     session = ensure_session(ctx, asker.agent, asker.key, asker.project)
     note(ctx, session.id, event, what.why, what.tokens)
 
