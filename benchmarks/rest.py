@@ -328,14 +328,16 @@ def table(figures: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Run it alone: `python -m benchmarks.rest sqlite --rounds 3`."""
+    """Run it alone: `python -m benchmarks.rest --on sqlite --rounds 3`."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("databases", nargs="*", choices=["sqlite", "postgresql", "mariadb"])
+    parser.add_argument(
+        "--on", action="append", choices=["sqlite", "postgresql", "mariadb"], help="which database (all)"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.5)
     parser.add_argument("--out", type=Path, help="write the figures here as JSON")
     options = parser.parse_args()
-    figures = run(rounds=options.rounds, seconds=options.seconds, databases=options.databases or None)
+    figures = run(rounds=options.rounds, seconds=options.seconds, databases=options.on)
     print(table(figures))
     if options.out:
         options.out.write_text(json.dumps(figures, indent=1) + "\n")
