@@ -78,6 +78,11 @@ def iso(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
+def _aware_wire(moment: datetime) -> datetime | str:
+    # orjson writes an aware time as iso() does, ten times as fast, but leaves out microseconds that are zero.
+    return moment if moment.microsecond else iso(moment)
+
+
 def _naive_iso(moment: datetime) -> str:
     return moment.isoformat(timespec="microseconds") + "Z"
 
@@ -222,12 +227,15 @@ class Raw(UserDefinedType[Any]):
 
 
 def wire_from_driver(kind: TypeEngine[Any], dialect: Dialect) -> WireConverter | None:
-    """The converter from the driver's value of a column of this type to its wire form; None where they are the same."""
+    """The converter from the driver's value of a column of this type to its wire form; None where they are the same.
+
+    orjson turns UUIDs and aware UTC times into their wire form itself, given ``OPT_UTC_Z``.
+    """
     sqlite, postgres = dialect.name == "sqlite", dialect.name == "postgresql"
     if isinstance(kind, UtcDateTime):
-        return None if sqlite else iso if postgres else _naive_iso
+        return None if sqlite else _aware_wire if postgres else _naive_iso
     if isinstance(kind, Id):
-        return str if postgres else None
+        return None
     if isinstance(kind, Json):
         return None if postgres else lambda stored: orjson.Fragment(stored.encode())
     if isinstance(kind, Money):

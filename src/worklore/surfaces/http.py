@@ -60,7 +60,7 @@ class JsonResponse(Response):
 
 def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """A JSON answer from JSON-ready values."""
-    return JsonResponse(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS), status, headers)
+    return JsonResponse(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z), status, headers)
 
 
 def request_id(request: Request) -> uuid.UUID:
