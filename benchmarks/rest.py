@@ -267,7 +267,7 @@ def run_on(where: str, *, rounds: int, seconds: float) -> list[dict[str, Any]]:
         return compare(apps, rows, rounds, seconds)
 
 
-def run(*, rounds: int = 5, seconds: float = 1.5, databases: list[str] | None = None) -> dict[str, Any]:
+def run(*, rounds: int = 3, seconds: float = 1.5, databases: list[str] | None = None) -> dict[str, Any]:
     """The figures by database. Servers that do not answer are named under ``not_measured``."""
     servers = {
         "postgresql": os.environ.get("WORKLORE_TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/postgres"),
@@ -333,7 +333,7 @@ def main() -> None:
     parser.add_argument(
         "--on", action="append", choices=["sqlite", "postgresql", "mariadb"], help="which database (all)"
     )
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=1.5)
     parser.add_argument("--out", type=Path, help="write the figures here as JSON")
     options = parser.parse_args()
