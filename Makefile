@@ -8,6 +8,7 @@
 #   PYTHON    interpreter .venv is made with, 3.11 or newer [python3]
 #   ARGS      more arguments for run, demo, bench or pytest
 #   NAME      what `make migration` calls the new revision
+#   TRANSCRIPTS  folder of transcripts (*.jsonl) for `make kill` [the shipped sample and made ones]
 #   WORKERS   processes pytest uses                         [2]
 
 SHELL := /bin/bash
@@ -39,7 +40,7 @@ export WORKLORE_TEST_POSTGRES_URL WORKLORE_TEST_MARIADB_URL
 
 OPENAPI := docs/reference/openapi.json
 
-.PHONY: help setup run demo test test-quick check format bench openapi migration constraints clean setup-dev
+.PHONY: help setup run demo test test-quick kill check format bench openapi migration constraints clean setup-dev
 
 help: ## Show this list
 	@echo 'Worklore. The targets:'
@@ -64,6 +65,9 @@ test: setup-dev ## Run all tests on every database found: SQLite, and MariaDB an
 
 test-quick: setup-dev ## Run the tests on SQLite only, without the slow ones
 	@$(IN_PROJECT) WORKLORE_TEST_POSTGRES_URL= WORKLORE_TEST_MARIADB_URL= exec $(BIN)/python -m pytest -n $(WORKERS) -m 'not slow' $(ARGS)
+
+kill: setup-dev ## Replay transcripts twice under 50 kill -9 of hooks, flusher and hub; fails on any loss (TRANSCRIPTS, ARGS)
+	@$(IN_PROJECT) exec $(BIN)/python -m tests.faults $(ARGS) $(if $(TRANSCRIPTS),'$(abspath $(TRANSCRIPTS))')
 
 check: setup-dev ## Lint, formatting, layers of imports, both type checkers, and whether the committed OpenAPI is true
 	@$(IN_PROJECT) set -x; \

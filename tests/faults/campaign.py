@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.faults.rig import DRAIN_SECONDS, HubProcess, Station, peak_memory, waited
+from tests.faults.rig import DRAIN_SECONDS, HubProcess, Station, forget_peak, memory, waited
 from tests.faults.samples import MEGABYTE, Session, growing
-
 from worklore_cli.replaying import steps
 
 HOOK_SECONDS = 0.08
@@ -149,12 +148,13 @@ def send_large(hub: HubProcess, station: Station, session: Session, path: Path, 
         for line in growing(session, size):
             file.write(line)
             turns += b'"toolUseResult"' in line
-    before, begun, flusher = peak_memory(hub.pid), time.monotonic(), 0
+    forget_peak(hub.pid)
+    before, begun, flusher = memory(hub.pid, "VmRSS"), time.monotonic(), 0
     station.hook("Stop", session.id, path)
     end = begun + 10 * DRAIN_SECONDS
     while not station.idle():
         assert time.monotonic() < end, "the transcript was not sent in time"
-        flusher = max(flusher, *map(peak_memory, station.flushers()), 0)
+        flusher = max(flusher, *map(memory, station.flushers()), 0)
         time.sleep(0.02)
     seconds = time.monotonic() - begun
-    return Large(path.stat().st_size, turns, flusher, peak_memory(hub.pid) - before, seconds)
+    return Large(path.stat().st_size, turns, flusher, memory(hub.pid) - before, seconds)

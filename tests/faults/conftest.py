@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy.engine import URL
+
+import worklore_cli
 from tests.conftest import drop_database, make_database, unique
 from tests.faults.campaign import replay
 from tests.faults.rig import HubProcess, Station, Window
 from tests.faults.samples import write_samples
-
-import worklore_cli
 
 SHIPPED = Path(worklore_cli.__file__).parent / "demo.jsonl"
 

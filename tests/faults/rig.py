@@ -43,14 +43,19 @@ def clean_environment(**more: str) -> dict[str, str]:
     return {**kept, "NO_COLOR": "1", **more}
 
 
-def peak_memory(pid: int) -> int:
-    """Most bytes the process has ever held in memory; 0 when it is gone."""
+def memory(pid: int, which: str = "VmHWM") -> int:
+    """Bytes the process holds in memory: the most since its start (``VmHWM``) or now (``VmRSS``). 0 when it is gone."""
     try:
         status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
     except OSError:
         return 0
-    found = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
+    found = [line.split()[1] for line in status.splitlines() if line.startswith(f"{which}:")]
     return int(found[0]) * 1024 if found else 0
+
+
+def forget_peak(pid: int) -> None:
+    """Let the most a process has held be what it holds now."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="ascii")
 
 
 class HubProcess:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy.engine import URL
+
 from tests.faults.campaign import FLUSHER_LIMIT, HUB_LIMIT, Campaign, replay, send_large
 from tests.faults.conftest import Calm
 from tests.faults.rig import HubProcess, Station

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from tests.faults.conftest import Calm
 from tests.faults.proxy import MODES, Proxy
 from tests.faults.rig import HubProcess, Station, Window, waited
