@@ -146,6 +146,7 @@ class Drill:
         lost, more = wanted - found, found - wanted
         add("disturbed: windows lost", lost.total(), good=not lost)
         add("disturbed: windows doubled or changed", more.total(), good=not more)
+        add("disturbed: rows added after the first pass", campaign.grown or "none", good=not campaign.grown)
         for who, windows in (("lost", lost), ("more", more)):
             for window in list(windows)[:5]:
                 place = f"{window[0]} {window[1]} ordinal {window[2]} part {window[3]}"

@@ -35,7 +35,7 @@ class Campaign:
     """Drives transcripts through the hooks of a machine while somebody kills.
 
     `planned` names who is still to be killed: ``hook``, ``flusher`` or ``hub`` each time. `killed` counts who was,
-    `failing` is what hooks that were left alone did wrong.
+    `failing` is what hooks that were left alone did wrong, `grown` the rows by table that came after the first pass.
     """
 
     def __init__(self, hub: HubProcess, station: Station, kills: Sequence[str], seed: int) -> None:
@@ -48,6 +48,7 @@ class Campaign:
         self.killed: Counter[str] = Counter()
         self.hooks = 0
         self.failing: list[str] = []
+        self.grown: dict[str, int] = {}
         self.passes = 0
 
     def run(self, paths: Sequence[Path], seconds: float = 300) -> None:
@@ -56,11 +57,14 @@ class Campaign:
         hooks = sum(map(_hooks_of, paths))
         # The first pass sees most of the kills: what comes later finds everything stored.
         self._eager = min(0.9, 2 * len(self.planned) / max(1, hooks))
+        stored: dict[str, int] = {}
         while self.passes < 2 or (self.planned and self.passes < MAX_PASSES and time.monotonic() < end):
             self.passes += 1
             for path in paths:
                 self._drive(path)
             self._eager = 0.9
+            stored = stored or self._hub.counts()
+        self.grown = {name: rows - stored[name] for name, rows in self._hub.counts().items() if rows != stored[name]}
 
     def _drive(self, path: Path) -> None:
         session, found = steps(path)

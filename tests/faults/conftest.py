@@ -18,8 +18,9 @@ SHIPPED = Path(worklore_cli.__file__).parent / "demo.jsonl"
 class Calm:
     """An undisturbed hub, the transcripts one machine has replayed to it, and what came of them."""
 
-    def __init__(self, hub: HubProcess, paths: list[Path], windows: list[Window]) -> None:
+    def __init__(self, hub: HubProcess, station: Station, paths: list[Path], windows: list[Window]) -> None:
         self.hub = hub
+        self.station = station
         self.paths = paths
         self.windows = windows
 
@@ -37,7 +38,7 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calm]:
         station.connect(hub.url, hub.code())
         report = replay(station, paths)
         assert (report["failures"], report["duplicates"]) == (0, 0)
-        yield Calm(hub, paths, hub.windows())
+        yield Calm(hub, station, paths, hub.windows())
     finally:
         hub.stop()
 

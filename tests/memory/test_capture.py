@@ -6,9 +6,13 @@ from typing import Any
 
 import httpx2
 import pytest
+from sqlalchemy import select
 
 from tests.conftest import TestHub, unique
 from tests.memory.transcripts import conversation, folder, piece, record
+from worklore.identity.user import Role
+from worklore.kernel.access import SYSTEM
+from worklore.kernel.audit import AuditEntry
 
 
 def rows(api: httpx2.Client, noun: str, **filters: Any) -> list[dict[str, Any]]:
@@ -110,11 +114,6 @@ def test_a_long_turn_is_cut_into_parts_that_join_to_it(machine_api: httpx2.Clien
 
 
 def test_capture_is_audited_as_one_batch(hub: TestHub, machine_api: httpx2.Client) -> None:
-    from sqlalchemy import select
-
-    from worklore.kernel.access import SYSTEM
-    from worklore.kernel.audit import AuditEntry
-
     request_id = str(uuid.uuid4())
     body = piece(conversation("One thing", "Another thing", "A third thing"), folder())
     machine_api.post("/capture", json=body, headers={"x-request-id": request_id}).raise_for_status()
@@ -143,8 +142,6 @@ def test_a_piece_that_is_none_is_refused(machine_api: httpx2.Client, change: dic
 
 
 def test_a_reader_may_not_capture(hub: TestHub) -> None:
-    from worklore.identity.user import Role
-
     reader = hub.client(hub.token(Role.read_only))
     assert reader.post("/capture", json=piece(conversation("Fine"), folder())).status_code == 403
     assert reader.get("/capture", params={"agent": "a", "session": unique(), "source": "s"}).status_code == 403

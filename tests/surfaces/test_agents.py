@@ -18,7 +18,7 @@ TALK = (
 
 
 def ask(client: httpx2.Client, event: str, identity: dict[str, Any], session: str, prompt: str = "") -> str:
-    body = {"session_id": session, "hook_event_name": event, "cwd": "/tmp/elsewhere", "prompt": prompt}
+    body = {"session_id": session, "hook_event_name": event, "cwd": "/srv/elsewhere", "prompt": prompt}
     headers = {"x-worklore-remote": quote(identity["remote"]), "x-worklore-cwd": quote(identity["path"])}
     answer = client.post(f"/hooks/claude-code/{event}", content=json.dumps(body), headers=headers)
     assert answer.status_code == 200, answer.text
