@@ -13,7 +13,6 @@ from typing import Any, Final, cast
 from pydantic import BaseModel
 from sqlalchemy import ColumnElement, ForeignKey, Select, UniqueConstraint, bindparam, inspect, select, type_coerce
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.orm.exc import StaleDataError
 
 from worklore.kernel.access import Principal, PrincipalKind
 from worklore.kernel.audit import Tombstone
@@ -224,11 +223,8 @@ class Writer:
                 with ctx.session.no_autoflush:
                     resource.check(ctx, record, former)
             ctx.session.flush()
-        except StaleDataError as error:
-            key = record.id
-            ctx.session.expunge_all()
-            raise self._stale(resource, load(ctx, resource, key)) from error
         except DBAPIError as error:
+            # A row that moved on meanwhile is no error yet: the unit runs again and compares versions anew.
             raise refused(resource, error) or error from error
 
     def _check_parents(self, ctx: Context, resource: Resource, values: Mapping[str, Any]) -> None:
