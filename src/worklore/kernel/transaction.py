@@ -279,6 +279,11 @@ class _Writer(threading.Thread):
                     done = [waiting for waiting in group if self._run(connection, waiting, alone=alone)]
             except Exception as error:  # noqa: BLE001 - whatever BEGIN or COMMIT raised goes to those who wait
                 group = [waiting for waiting in group if not waiting.future.done()]
+                if may_repeat(error) and len(group) > 1:
+                    # Each by itself from here on: one that never succeeds takes no other with it.
+                    for waiting in group:
+                        self._commit([waiting])
+                    return
                 if may_repeat(error) and attempt < MAX_ATTEMPTS:
                     _pause(attempt)
                     continue
@@ -308,7 +313,7 @@ class _Writer(threading.Thread):
                 session.flush()
                 if waiting.operation.dry_run:
                     session.rollback()
-        except Exception as error:
+        except BaseException as error:  # a library that panics must not end the one thread that writes
             if may_repeat(error):
                 raise
             waiting.future.set_exception(error)
