@@ -151,9 +151,13 @@ def server_engine(url: URL, *, autocommit: bool = False) -> Engine:
 
 
 def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:
-    # psycopg tells its socket's number itself, PyMySQL keeps the socket.
-    number = connection.fileno() if hasattr(connection, "fileno") else connection._sock.fileno()  # noqa: SLF001 - it has no other way
-    if _arrived(number):
+    try:
+        # psycopg tells its socket's number itself, PyMySQL keeps the socket.
+        number = connection.fileno() if hasattr(connection, "fileno") else connection._sock.fileno()  # noqa: SLF001 - it has no other way
+        closed = _arrived(number)
+    except Exception as error:  # each driver has an error of its own for a connection without a socket
+        raise DisconnectionError("the connection is closed") from error
+    if closed:
         raise DisconnectionError("the server has closed the connection")
 
 
