@@ -14,7 +14,7 @@ RUBBISH = b"SSH-2.0-OpenSSH_9.2\r\n\x00\xff\r\n"
 GUEST_NETWORK = (
     b"HTTP/1.1 200 OK\r\nContent-Length: 35\r\nConnection: close\r\n\r\n<html>Sign in to the network.</html>"
 )
-MODES = ("slow", "error", "rubbish", "html", "closed", "cut")
+MODES = ("error", "rubbish", "html", "closed", "cut", "slow")
 
 
 class Proxy:

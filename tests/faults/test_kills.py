@@ -10,6 +10,7 @@ from tests.faults.campaign import FLUSHER_LIMIT, HUB_LIMIT, Campaign, replay, se
 from tests.faults.conftest import Calm
 from tests.faults.rig import HubProcess, Station
 from tests.faults.samples import MEGABYTE, Session
+from worklore_cli.replaying import steps
 
 KILLS = 6
 
@@ -54,10 +55,13 @@ def test_kills_and_repetitions_change_nothing(
     kills = ["hook", "flusher"] * (KILLS // 2) + ["hub"] if server_database is None else ["hook", "flusher", "hub"]
     seed = random.randrange(1_000_000)
     campaign = Campaign(hub, station, kills, seed)
-    campaign.run(calm.paths)
+    # What a server database could change shows in the short ones.
+    paths = [path for path in calm.paths if server_database is None or path.stat().st_size < MEGABYTE]
+    campaign.run(paths)
     assert campaign.failing == [], seed
     assert campaign.killed.total() == len(kills), (seed, campaign.planned)
-    assert hub.windows() == calm.windows, seed
+    sessions = {steps(path)[0] for path in paths}
+    assert hub.windows() == [window for window in calm.windows if window[0] in sessions], seed
     assert campaign.grown == {}
 
 
