@@ -39,6 +39,7 @@ WORKLORE_TEST_MARIADB_URL ?= mariadb://root@127.0.0.1:3306/
 export WORKLORE_TEST_POSTGRES_URL WORKLORE_TEST_MARIADB_URL
 
 OPENAPI := docs/reference/openapi.json
+CATALOG := src/worklore_cli/catalog.json
 
 .PHONY: help setup run demo test test-quick kill check format bench openapi migration constraints clean setup-dev
 
@@ -69,7 +70,7 @@ test-quick: setup-dev ## Run the tests on SQLite only, without the slow ones
 kill: setup-dev ## Replay transcripts twice under 50 kill -9 of hooks, flusher and hub; fails on any loss (TRANSCRIPTS, ARGS)
 	@$(IN_PROJECT) exec $(BIN)/python -m tests.faults $(ARGS) $(if $(TRANSCRIPTS),'$(abspath $(TRANSCRIPTS))')
 
-check: setup-dev ## Lint, formatting, layers of imports, both type checkers, and whether the committed OpenAPI is true
+check: setup-dev ## Lint, formatting, layers of imports, both type checkers, and whether the committed OpenAPI and catalogue are true
 	@$(IN_PROJECT) set -x; \
 	$(BIN)/ruff check .; \
 	$(BIN)/ruff format --check .; \
@@ -78,7 +79,10 @@ check: setup-dev ## Lint, formatting, layers of imports, both type checkers, and
 	$(BIN)/basedpyright
 	@$(IN_PROJECT) fresh=$$(mktemp) && trap 'rm -f "$$fresh"' EXIT && $(BIN)/python -m worklore openapi >"$$fresh"; \
 	diff -u $(OPENAPI) "$$fresh" \
-	  || { echo 'make check: $(OPENAPI) differs from the code (above). If the change is meant: make openapi, and commit it'; exit 1; }
+	  || { echo 'make check: $(OPENAPI) differs from the code (above). If the change is meant: make openapi, and commit it'; exit 1; }; \
+	$(BIN)/python -m worklore catalog >"$$fresh"; \
+	diff -u $(CATALOG) "$$fresh" \
+	  || { echo 'make check: $(CATALOG) differs from the code (above). If the change is meant: make openapi, and commit it'; exit 1; }
 
 format: setup-dev ## Let ruff format the code and mend what it can
 	@$(IN_PROJECT) $(BIN)/ruff format . && $(BIN)/ruff check --fix .
@@ -86,8 +90,9 @@ format: setup-dev ## Let ruff format the code and mend what it can
 bench: setup-dev ## Measure hook cost and REST speed; writes JSON and a table
 	@$(IN_PROJECT) exec $(BIN)/python -m benchmarks $(ARGS)
 
-openapi: setup-dev ## Write docs/reference/openapi.json from the code
+openapi: setup-dev ## Write docs/reference/openapi.json and the command line's catalogue from the code
 	@$(IN_PROJECT) $(BIN)/python -m worklore openapi >$(OPENAPI).new && mv $(OPENAPI).new $(OPENAPI)
+	@$(IN_PROJECT) $(BIN)/python -m worklore catalog >$(CATALOG).new && mv $(CATALOG).new $(CATALOG)
 
 migration: setup-dev ## Write a new migration from what the tables lack: make migration NAME='add site'
 	@test -n "$$NAME" || { echo "make migration: give it a name, such as NAME='add site'"; exit 2; }

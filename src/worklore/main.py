@@ -1,4 +1,4 @@
-"""The hub's own commands, run on the machine the hub runs on: serve, code, config, openapi."""
+"""The hub's own commands, run on the machine the hub runs on: serve, code, config, openapi, catalog."""
 
 import argparse
 import json
@@ -66,6 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     measured.set_defaults(run=_bench_recall)
     document = commands.add_parser("openapi", help="print the OpenAPI document")
     document.set_defaults(run=_openapi)
+    catalogue = commands.add_parser("catalog", help="print every noun and verb as data, for the command line")
+    catalogue.set_defaults(run=_catalog)
     return parser
 
 
@@ -203,4 +205,12 @@ def _openapi(_: argparse.Namespace) -> int:
     from worklore.app import openapi_document  # noqa: PLC0415 - only here
 
     print(json.dumps(openapi_document(), indent=1, sort_keys=True))  # noqa: T201 - a command's answer
+    return 0
+
+
+def _catalog(_: argparse.Namespace) -> int:
+    from worklore.resources import CATALOG  # noqa: PLC0415 - only here
+    from worklore.surfaces.catalog import catalog_text  # noqa: PLC0415 - only here
+
+    print(catalog_text(CATALOG), end="")  # noqa: T201 - a command's answer
     return 0

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from worklore_cli import connecting, doctor, hub_process, replaying, showing
 from worklore_cli.failure import Failure
+from worklore_cli.nouns import RootGroup
 from worklore_client.agent_settings import SettingsRefused
 from worklore_client.config import client_home
 from worklore_client.identity import identity
@@ -33,6 +34,7 @@ HUB_COMMANDS = {
 
 app = typer.Typer(
     name="worklore",
+    cls=RootGroup,
     help="The record of work and the memory that people and their AI agents share.",
     no_args_is_help=True,
     add_completion=False,
