@@ -110,7 +110,8 @@ def test_a_parent_must_exist(creatable: Resource, rows: Any, api: httpx2.Client)
 
 def test_unique_fields_tell_case_and_spaces_apart(creatable: Resource, rows: Any, api: httpx2.Client) -> None:
     for column in creatable.table.columns:
-        if not column.unique or column.name not in settable(creatable):
+        # Text of a form, such as an address, is no place for spaces and the like.
+        if not column.unique or column.name not in settable(creatable) or "form" in column.info:
             continue
         word = "Groß" + rows.word() + "@"
         for text in (word, word.upper(), word.replace("ß", "ss"), word + " ", word.replace("o", "ö"), word + "🛠️"):

@@ -244,6 +244,8 @@ class Writer:
 
     def _delete(self, ctx: Context, record: Any, *, cascade: bool) -> None:
         model = cast("type[Base]", type(record))
+        # Whoever adds a child holds its parent's row for a moment: with the row in hand no child can slip in.
+        ctx.session.refresh(record, with_for_update=True)
         blocking: list[dict[str, Any]] = []
         for key, child in children(model):
             found = ctx.session.execute(select(child).where(key.parent == record.id)).scalars().all()

@@ -234,22 +234,25 @@ class _Writer(threading.Thread):
         self._info = info
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._stopped = False
+        self._gate = threading.Lock()  # nothing is queued behind the end
         self.start()
 
     def submit(self, work: Work[T], operation: Operation) -> Future[T]:
-        if self._stopped:
-            raise UnavailableError("The hub is shutting down.", hint="Try again when it is back.")
         future: Future[T] = Future()
         if threading.current_thread() is self:
             raise RuntimeError("a unit of work may not open another")
         # From here on it cannot be cancelled: a caller that goes away does not undo what it asked for.
         future.set_running_or_notify_cancel()
-        self._queue.put(_Waiting(work, operation, future))
+        with self._gate:
+            if self._stopped:
+                raise UnavailableError("The hub is shutting down.", hint="Try again when it is back.")
+            self._queue.put(_Waiting(work, operation, future))
         return future
 
     def stop(self) -> None:
-        self._stopped = True
-        self._queue.put(None)
+        with self._gate:
+            self._stopped = True
+            self._queue.put(None)
         self.join()
 
     def run(self) -> None:

@@ -8,12 +8,12 @@ import re
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from functools import cache
 from http import HTTPStatus
-from typing import Any, Final, cast
+from typing import Annotated, Any, Final, cast
 
-import orjson
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, Field, ValidationError, create_model
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError, create_model
 
 from worklore.kernel import crud
 from worklore.kernel.action import Action, Risk
@@ -273,21 +273,20 @@ class RestResource:
 
     def _several(self, model: type[BaseModel], body: bytes) -> list[Any]:
         try:
-            parsed: Any = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise InvalidError(f"The body is not JSON: {error.msg}.", code="not-json") from error
-        items = cast("list[object]", parsed) if isinstance(parsed, list) else []
-        if not 0 < len(items) <= MAX_BULK:
-            raise InvalidError(f"A bulk body is a list of 1 to {MAX_BULK} objects.")
-        bodies: list[Any] = []
-        for position, item in enumerate(items):
-            try:
-                bodies.append(model.model_validate_json(orjson.dumps(item)))
-            except ValidationError as error:
-                refused = not_valid(error)
+            return _list_of(model).validate_json(body)
+        except ValidationError as error:
+            refused = not_valid(error)
+            place = error.errors(include_url=False, include_context=False, include_input=False)[0]["loc"]
+            if place:
                 errors = refused.members["errors"]
-                raise InvalidError(f"Item {position}: {refused.detail}", errors=errors, item=position) from error
-        return bodies
+                raise InvalidError(f"Item {refused.detail}", errors=errors, item=place[0]) from error
+            raise InvalidError(f"A bulk body is a list of 1 to {MAX_BULK} objects: {refused.detail}") from error
+
+
+@cache
+def _list_of(model: type[BaseModel]) -> TypeAdapter[list[Any]]:
+    bulk: Any = Annotated[list[cast("Any", model)], Field(min_length=1, max_length=MAX_BULK)]
+    return TypeAdapter(bulk)
 
 
 class _Named(WireModel):
