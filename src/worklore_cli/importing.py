@@ -6,6 +6,7 @@ at all, under a key that lets it be repeated safely.
 """
 
 import json
+import re
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from worklore_client.wire import HubRefused
 CHUNK = 200
 CHUNK_BYTES = 4 * 1024 * 1024
 """Half of what a body may have."""
+_FIRST = re.compile(r"(?:^Item )?\b0\.(?=\w+:)|^Item 0: ")
 REFUSALS = frozenset({409, 412, 422})
 """Answers that are about the rows of a chunk and not about the import."""
 
@@ -140,7 +142,8 @@ class Import:
 
 
 def _reason(refusal: HubRefused) -> str:
-    return str(refusal.problem.get("detail") or refusal).removeprefix("Item 0: ")
+    """What the hub said to a row that was sent alone, without its place in the list."""
+    return _FIRST.sub("", str(refusal.problem.get("detail") or refusal))
 
 
 def _pieces(rows: Iterator[Row]) -> Iterator[list[Row]]:

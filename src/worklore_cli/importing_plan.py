@@ -12,6 +12,7 @@ from worklore_cli.catalog_values import parse, same, write
 from worklore_cli.failure import Failure
 from worklore_cli.importing_csv import Row
 from worklore_cli.nouns_hub import Record, Records
+from worklore_client.wire import HubRefused
 
 LONGEST_QUESTION = 6000
 """Characters of a look-up in an address; servers refuse ones that are much longer."""
@@ -142,14 +143,27 @@ class Planner:
         """The hub's records with the rows' keys."""
         found: dict[str, Record] = {}
         for question in self._questions([values for values in rows if self._key(values) is not None]):
-            for items, _ in self._hub.pages(self._noun, question, None):
-                found |= {item["id"]: item for item in items}
+            found |= self._answers(question)
         known: dict[Key, list[Record]] = {}
         for item in found.values():
             key = self._key(item)
             if key is not None:
                 known.setdefault(key, []).append(item)
         return known
+
+    def _answers(self, question: Mapping[str, str]) -> dict[str, Record]:
+        """Records by id. A value that the filter does not take is the key of none, so the others are asked alone."""
+        ((name, text),) = question.items()
+        try:
+            pages = [items for items, _ in self._hub.pages(self._noun, question, None)]
+        except HubRefused as refusal:
+            if refusal.code != "filter-value":
+                raise
+            if not name.endswith("__in"):
+                return {}
+            single = name.removesuffix("__in")
+            return {key: item for part in text.split(",") for key, item in self._answers({single: part}).items()}
+        return {item["id"]: item for items in pages for item in items}
 
     def _questions(self, rows: Sequence[Record]) -> Iterator[dict[str, str]]:
         """Filters that find all of them: by the part of the key that differs most, many values at a time."""
