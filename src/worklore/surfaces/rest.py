@@ -10,7 +10,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
-from typing import Annotated, Any, Final, cast
+from types import GenericAlias
+from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, create_model
@@ -273,7 +274,7 @@ class RestResource:
 
     def _several(self, model: type[BaseModel], body: bytes) -> list[Any]:
         try:
-            return _list_of(model).validate_json(body)
+            bodies = _list_of(model).validate_json(body)
         except ValidationError as error:
             refused = not_valid(error)
             place = error.errors(include_url=False, include_context=False, include_input=False)[0]["loc"]
@@ -281,12 +282,14 @@ class RestResource:
                 errors = refused.members["errors"]
                 raise InvalidError(f"Item {refused.detail}", errors=errors, item=place[0]) from error
             raise InvalidError(f"A bulk body is a list of 1 to {MAX_BULK} objects: {refused.detail}") from error
+        if not 0 < len(bodies) <= MAX_BULK:
+            raise InvalidError(f"A bulk body is a list of 1 to {MAX_BULK} objects; this one has {len(bodies)}.")
+        return bodies
 
 
 @cache
 def _list_of(model: type[BaseModel]) -> TypeAdapter[list[Any]]:
-    bulk: Any = Annotated[list[cast("Any", model)], Field(min_length=1, max_length=MAX_BULK)]
-    return TypeAdapter(bulk)
+    return TypeAdapter(GenericAlias(list, (model,)))
 
 
 class _Named(WireModel):
