@@ -66,11 +66,23 @@ def flush(home: Path, *, patient: bool = True) -> bool:
         with flusher_lock(home) as mine:
             if not mine:
                 return False
+            before = _config_bytes(home)
             alive = _drain(home, seen, patient=patient)
+        if not alive and _config_bytes(home) != before:
+            # Connected anew while this one still tried, or paused, with the old token: that starts no other flusher.
+            seen.clear()
+            continue
         # A hook may have left a note after the last look and found the lock taken: look again now that it is free.
         left = {path.name for path in note_files(home)}
         if not alive or not left - seen:
             return not left
+
+
+def _config_bytes(home: Path) -> bytes:
+    try:
+        return (home / "config").read_bytes()
+    except FileNotFoundError:
+        return b""
 
 
 def _drain(home: Path, seen: set[str], *, patient: bool) -> bool:

@@ -21,7 +21,7 @@ from worklore_client.record import FIELD_LIMIT, LineCutter, Malformed, outgoing,
 from worklore_client.spool import FlushState, flusher_lock
 from worklore_client.transcript import LINE_LIMIT, portions
 
-from .conftest import Machine, PretendedHub, record, serving, waited, write_records
+from .conftest import Machine, PretendedHub, Request, record, serving, waited, write_records
 
 
 def noted(machine: Machine, transcript: Path, session: str = "s-1") -> None:
@@ -144,6 +144,26 @@ def test_a_refused_token_is_named_and_everything_stays(machine: Machine, hub: Pr
     assert not flush(machine.home)
     assert machine.log().split()[1:] == ["flush", "token-invalid"]
     assert len(machine.notes()) == 2
+
+
+def test_a_new_token_is_taken_up_by_the_flusher_that_failed(
+    machine: Machine, hub: PretendedHub, tmp_path: Path
+) -> None:
+    write_records(tmp_path / "t.jsonl", [record(1)])
+    noted(machine, tmp_path / "t.jsonl")
+    config = machine.home / "config"
+    good = config.read_text()
+    config.write_text(good.replace("token=wl_", "token=wl_old"))
+    real = hub.answer
+
+    def answer(request: Request) -> Any:
+        config.write_text(good)  # connected anew while the flusher is at work
+        return real(request)
+
+    hub.answer = answer  # type: ignore[method-assign] # what happens meanwhile
+    assert flush(machine.home)
+    assert machine.log().split()[1:] == ["flush", "token-invalid"]
+    assert len(hub.records) == 1
 
 
 @pytest.mark.parametrize(("status", "others_go"), [(404, True), (409, True), (429, False), (503, False)])
