@@ -289,7 +289,8 @@ class RestResource:
 
 @cache
 def _list_of(model: type[BaseModel]) -> TypeAdapter[list[Any]]:
-    return TypeAdapter(GenericAlias(list, (model,)))
+    several: Any = GenericAlias(list, (model,))
+    return TypeAdapter(several)
 
 
 class _Named(WireModel):
