@@ -15,6 +15,11 @@ BY_HAND: Final = frozenset({"recall"})
 """Verbs of the hub that have a command made for people."""
 NOUNS: Final = "Nouns (list, show, add, set, rm, import and verbs of their own)"
 VERBS: Final = "Verbs of the hub"
+EPILOG: Final = (
+    "Lists take --filter, --search, --sort, --fields, --limit, --all, --json and --csv; writes take --json FILE, "
+    "--message, --dry-run and --yes; rm --cascade; import --key and --preview. --help of each explains them. "
+    "An ID may be shortened to what is unique."
+)
 
 
 class RootGroup(TyperGroup):
@@ -45,14 +50,10 @@ class NounGroup(TyperGroup):
 
     def __init__(self, name: str) -> None:
         self._noun = name
-        epilog = (
-            "IDs may be shortened to what is unique. Exports: list --csv; imports: import FILE --preview. "
-            "Ask each command for its options with --help, such as list --filter, --search, --sort, --all, --json."
-        )
         super().__init__(
             name=name,
             help=escape(catalog.descriptions()[name]),
-            epilog=escape(epilog),
+            epilog=escape(EPILOG),
             rich_help_panel=NOUNS,
             no_args_is_help=True,
         )
