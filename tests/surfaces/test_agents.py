@@ -103,5 +103,9 @@ def test_bad_input_of_hooks(machine_api: httpx2.Client, path: str, content: byte
     assert machine_api.post(path, content=content).status_code == status
 
 
+def test_a_prompt_may_hold_what_no_database_keeps(elsewhere: httpx2.Client, identity: dict[str, Any]) -> None:
+    assert TALK[1] in ask(elsewhere, "UserPromptSubmit", identity, unique(), "nas-07 \0 \ud800 backup fails")
+
+
 def test_hooks_need_a_token(hub: TestHub) -> None:
     assert hub.client().post("/hooks/claude-code/SessionStart", content=b"{}").status_code == 401

@@ -1,6 +1,7 @@
 """What agents' hooks ask: the hub parses, decides and answers with the exact bytes to print."""
 
 import asyncio
+import json
 from collections.abc import Coroutine
 from typing import Any, Final, cast
 from urllib.parse import unquote
@@ -98,8 +99,9 @@ def _done(task: asyncio.Task[None]) -> None:
 
 def _given(body: bytes) -> dict[str, Any]:
     try:
-        given = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        # The standard library's reader takes lone surrogates, which a prompt may hold, as the agent wrote them.
+        given = json.loads(body)
+    except (ValueError, RecursionError) as error:
         raise InvalidError("The hook's input is not JSON.", code="not-json") from error
     if not isinstance(given, dict):
         raise InvalidError("The hook's input is not an object.", code="not-json")
@@ -108,7 +110,7 @@ def _given(body: bytes) -> dict[str, Any]:
 
 def _text(given: dict[str, Any], name: str) -> str:
     value = given.get(name)
-    return value.replace("\0", "") if isinstance(value, str) else ""
+    return value.replace("\0", "").encode(errors="replace").decode() if isinstance(value, str) else ""
 
 
 def _folder(request: Request, given: dict[str, Any]) -> Folder:
