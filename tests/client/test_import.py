@@ -65,10 +65,8 @@ def test_an_export_comes_back_as_no_change_at_all(noun: Resource, worklore: Tech
     rows = Rows(worklore.hub, worklore.api)
     records = [rows.create(noun, full=full) for full in (True, False, True)]
     asked = ",".join(record["id"] for record in records)
-    exported = worklore.process(noun.name, "list", "--filter", f"id__in={asked}", "--csv")
-    assert exported.returncode == 0, exported.stderr
     file = tmp_path / "export.csv"
-    file.write_bytes(exported.stdout)
+    file.write_text(worklore(noun.name, "list", "--filter", f"id__in={asked}", "--csv").out, newline="")
     before = audited(worklore)
     for arguments in (["--yes"], ["--preview"]):
         said = worklore(noun.name, "import", str(file), *arguments)
@@ -82,7 +80,7 @@ def test_what_was_exported_can_be_made_again(noun: Resource, on_sqlite: Technici
     rows = Rows(on_sqlite.hub, on_sqlite.api)
     record = rows.create(noun, full=True)
     file = tmp_path / "export.csv"
-    file.write_bytes(on_sqlite.process(noun.name, "list", "--filter", f"id={record['id']}", "--csv").stdout)
+    file.write_text(on_sqlite(noun.name, "list", "--filter", f"id={record['id']}", "--csv").out, newline="")
     on_sqlite(noun.name, "rm", record["id"], "--yes")
     assert last(on_sqlite(noun.name, "import", str(file), "--yes")) == "1 created, 0 changed, 0 unchanged, 0 failed"
     again = rows.read(noun, record["id"])
@@ -315,6 +313,21 @@ def test_a_broken_file_changes_nothing(on_sqlite: Technician, tmp_path: Path, co
 def test_a_file_that_is_not_there_is_named(on_sqlite: Technician, tmp_path: Path) -> None:
     said = on_sqlite("client", "import", str(tmp_path / "nowhere.csv"), "--yes", status=1)
     assert "nowhere.csv: No such file or directory" in said.err
+
+
+def test_real_processes_export_and_import(on_sqlite: Technician, tmp_path: Path) -> None:
+    rows = Rows(on_sqlite.hub, on_sqlite.api)
+    record = rows.create(CLIENT, notes="Zeile 1\r\nZeile 2\rZeile 3; 日本語", name=rows.word())
+    exported = on_sqlite.process("client", "list", "--filter", f"id={record['id']}", "--csv")
+    assert (exported.returncode, exported.stderr) == (0, b"")
+    file = tmp_path / "export.csv"
+    file.write_bytes(exported.stdout)
+    same = on_sqlite.process("client", "import", str(file), "--yes")
+    assert (same.returncode, same.stdout, same.stderr) == (0, b"0 created, 0 changed, 1 unchanged, 0 failed\n", b"")
+    file.write_bytes(exported.stdout.replace(b"Zeile 2", b"Zeile zwei"))
+    changed = on_sqlite.process("client", "import", str(file), "--yes")
+    assert changed.stdout == b"0 created, 1 changed, 0 unchanged, 0 failed\n"
+    assert rows.read(CLIENT, record["id"])["notes"] == "Zeile 1\r\nZeile zwei\rZeile 3; 日本語"
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "BOM"])

@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 import typer.main
+from rich.console import Console
 
 from worklore.kernel.query import filterable, sortable, suffixes
 from worklore.kernel.resource import Resource, Verb
 from worklore.kernel.wire import wire
 from worklore.resources import ACTIONS, CATALOG, RESOURCES
 from worklore.surfaces.catalog import catalog_text, describe_catalog
-from worklore_cli import catalog, nouns, nouns_commands
+from worklore_cli import catalog, nouns, nouns_commands, nouns_shown
 from worklore_cli.main import app
 
 TOLD = json.loads(catalog_text(CATALOG))
@@ -72,20 +73,33 @@ def test_every_action_is_a_command_somewhere() -> None:
     )
 
 
-def test_every_command_can_be_made_and_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
-    root = typer.main.get_command(app)
-    for name, told in NOUNS.items():
-        made = nouns_commands.commands(catalog.noun(name))
-        assert ("add" in made) == ("create" in told["verbs"])
-        for verb, command in made.items():
-            with pytest.raises(SystemExit) as end:
-                root([name, verb, "--help"])
-            assert end.value.code == 0
-            shown = capsys.readouterr().out
-            assert "Usage" in shown
-            assert command.name == verb
-            if verb in {"add", "set"}:
-                for field in told["fields"]:
-                    if field.get("create" if verb == "add" else "change"):
-                        assert field["name"] in shown
-                        assert all(choice in shown for choice in field.get("choices", ()))
+@pytest.mark.parametrize("name", NOUNS)
+def test_the_commands_of_a_noun_are_those_its_verbs_allow(name: str) -> None:
+    made = nouns_commands.commands(catalog.noun(name))
+    names = {"list": "list", "get": "show", "create": "add", "patch": "set", "delete": "rm"}
+    own = {action.name for action in catalog.actions_of(name)}
+    assert set(made) - {"import"} - own == {names[verb] for verb in NOUNS[name]["verbs"]}
+    for use in ("create", "change"):
+        console = Console(width=80)
+        with console.capture() as capture:
+            console.print(nouns_shown.fields_table(catalog.noun(name).where(use), creating=use == "create"))
+        shown = capture.get()
+        for field in NOUNS[name]["fields"]:
+            if field.get(use):
+                assert field["name"] in shown
+                assert all(choice in shown for choice in field.get("choices", ()))
+
+
+@pytest.mark.parametrize("verb", ["list", "show", "add", "set", "rm", "import"])
+def test_a_command_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        typer.main.get_command(app)(["client", verb, "--help"])
+    assert end.value.code == 0
+    shown = capsys.readouterr().out
+    assert f" client {verb} " in shown
+    expected = {
+        "list": "__contains",
+        "add": "msp_client | internal | project",
+        "set": "msp_client | internal | project",
+    }
+    assert expected.get(verb, "--help") in shown
