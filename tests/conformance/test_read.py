@@ -271,7 +271,8 @@ def test_a_list_costs_the_same_statements_for_any_length(
                 f"/{noun.plural}",
                 params=among(samples) | {"limit": limit, "total": "true", "since": "2020-01-01T00:00:00Z"},
             )
-            counts.append(len([made for made in statements if "api_tokens.token_hash =" not in made]))
+            # The token is looked up anew every few seconds, whatever the list.
+                counts.append(len([made for made in statements if "api_tokens" not in made and "user_clients" not in made]))
     finally:
         for engine in engines:
             event.remove(engine, "before_cursor_execute", note)
