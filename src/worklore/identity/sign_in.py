@@ -8,7 +8,7 @@ from uuid import UUID
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 from sqlalchemy import func, select, update
 
 from worklore.identity.keys import HubKey
@@ -35,11 +35,24 @@ _HASHING: Final = threading.BoundedSemaphore(4)
 _NOBODY: Final = _HASHER.hash(secrets.token_hex(16))
 
 
+def _encodable(password: SecretStr) -> SecretStr:
+    """Refuse what has no bytes to hash."""
+    try:
+        password.get_secret_value().encode()
+    except UnicodeEncodeError:
+        # Not chained: the cause holds the password.
+        raise ValueError("text may not contain lone surrogates") from None
+    return password
+
+
+Password = Annotated[SecretStr, AfterValidator(_encodable), Field(max_length=128)]
+
+
 class SignIn(WireModel):
     """An address and a password."""
 
     email: Annotated[CleanStr, Field(max_length=255)]
-    password: Annotated[SecretStr, Field(max_length=128)]
+    password: Password
 
 
 class AccessGranted(WireModel):
@@ -53,8 +66,8 @@ class AccessGranted(WireModel):
 class NewPassword(WireModel):
     """A password to sign in with from now on; the old one when there is one."""
 
-    password: Annotated[SecretStr, Field(min_length=12, max_length=128)]
-    current: Annotated[SecretStr, Field(max_length=128)] | None = None
+    password: Annotated[Password, Field(min_length=12)]
+    current: Password | None = None
 
 
 class MachineFacts(WireModel):
@@ -140,7 +153,8 @@ def finish_sign_in(
     ctx: Context, key: HubKey, user_id: UUID | None, *, verified: bool, life: timedelta
 ) -> AccessGranted | None:
     """Count a failure, or grant access. None for a failure: it must be committed, so it cannot be an exception."""
-    user = ctx.session.get(User, user_id) if user_id else None
+    # Locked on server databases, so that of failures at the same moment each is counted.
+    user = ctx.session.get(User, user_id, with_for_update=True) if user_id else None
     if user is None or not verified:
         record_event(ctx, "sign-in", "api_users", user_id, {}, outcome="refused")
         if user is not None:
