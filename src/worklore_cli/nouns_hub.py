@@ -1,6 +1,5 @@
 """Records of any noun on the hub: pages of lists, one record by id, prefix or name, and writes that may be repeated."""
 
-import http.client
 import json
 import re
 import time
@@ -13,7 +12,7 @@ from urllib.parse import quote, urlencode
 from worklore_cli.catalog import Field, Noun, noun
 from worklore_cli.failure import Failure
 from worklore_client.config import NotConnected, client_home, load
-from worklore_client.wire import ANSWER_LIMIT, Hub, HubError, HubRefused, HubUnreachable
+from worklore_client.wire import Hub, HubError, HubRefused, HubUnreachable
 
 PAGE = 1000
 TRIES = 3
@@ -47,27 +46,9 @@ class Records(Hub):
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """One request to `path` below /api/v1."""
-        given = {"Accept": "application/json", "Connection": "close", "Authorization": f"Bearer {self._token}"}
-        content = None
-        if body is not None:
-            content = json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")
-            given["Content-Type"] = "application/json"
-        place = f"{self._prefix}/api/v1/{path}" + (f"?{urlencode(parameters)}" if parameters else "")
-        try:
-            link = self._connection()
-            try:
-                link.request(method, place, content, {**given, **(headers or {})})
-                answer = link.getresponse()
-                status, text = answer.status, answer.read(ANSWER_LIMIT)
-            finally:
-                link.close()
-        except TimeoutError:
-            raise HubUnreachable(f"{self.url} did not answer within {self._timeout:g} seconds") from None
-        except http.client.HTTPException as error:
-            raise HubUnreachable(f"what answers at {self.url} is no hub ({type(error).__name__})") from None
-        except OSError as error:
-            raise HubUnreachable(f"{self.url} cannot be reached ({error.strerror or type(error).__name__})") from None
-        return self._understood(status, text)
+        content = None if body is None else json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        place = path + (f"?{urlencode(parameters)}" if parameters else "")
+        return self._understood(*self.exchange(method, place, content, headers))
 
     def _understood(self, status: int, text: bytes) -> Answer:
         try:

@@ -73,7 +73,13 @@ class Hub:
         return self._request("POST", path, json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"))
 
     def _request(self, method: str, path: str, body: bytes | None) -> dict[str, Any]:
-        headers = {"Accept": "application/json", "Connection": "close"}
+        return self._parsed(*self.exchange(method, path, body))
+
+    def exchange(
+        self, method: str, path: str, body: bytes | None, more: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes]:
+        """One request as it is, with `more` headers: the answer's status and bytes, whatever they say."""
+        headers = {"Accept": "application/json", "Connection": "close", **(more or {})}
         if body is not None:
             headers["Content-Type"] = "application/json"
         if self._token:
@@ -84,7 +90,7 @@ class Hub:
             try:
                 link.request(method, place, body, headers)
                 answer = link.getresponse()
-                status, content = answer.status, answer.read(ANSWER_LIMIT)
+                return answer.status, answer.read(ANSWER_LIMIT)
             finally:
                 link.close()
         except TimeoutError:
@@ -93,7 +99,6 @@ class Hub:
             raise HubUnreachable(f"what answers at {self.url} is no hub ({type(error).__name__})") from None
         except OSError as error:
             raise HubUnreachable(f"{self.url} cannot be reached ({error.strerror or type(error).__name__})") from None
-        return self._parsed(status, content)
 
     def _connection(self) -> http.client.HTTPConnection:
         if self._tls:

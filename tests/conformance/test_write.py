@@ -191,6 +191,13 @@ def test_each_field_changes_alone(changeable: Resource, rows: Any, api: httpx2.C
     assert rows.read(changeable, record["id"]) == record
 
 
+def test_null_on_creation_is_null(creatable: Resource, rows: Any, api: httpx2.Client) -> None:
+    emptied = {name: None for name in nullable(creatable) if creatable.table.c[name].default is not None}
+    answer = api.post(f"/{creatable.plural}", json=rows.body(creatable) | emptied)
+    assert answer.status_code == 201, answer.text
+    assert {name: answer.json()[name] for name in emptied} == emptied
+
+
 def test_null_empties_and_absent_keeps(changeable: Resource, rows: Any, api: httpx2.Client) -> None:
     record = rows.create(changeable, full=True)
     route = f"/{changeable.plural}/{record['id']}"

@@ -11,7 +11,17 @@ from functools import lru_cache
 from typing import Any, Final, cast
 
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, ForeignKey, Select, UniqueConstraint, bindparam, inspect, select, type_coerce
+from sqlalchemy import (
+    ColumnElement,
+    ForeignKey,
+    Select,
+    UniqueConstraint,
+    bindparam,
+    inspect,
+    null,
+    select,
+    type_coerce,
+)
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from worklore.kernel.access import Principal, PrincipalKind
@@ -162,7 +172,7 @@ class Writer:
             record = resource.model(**values)
             ctx.session.add(record)
             made.append(record)
-            self._store(ctx, resource, record, {})
+            self._store(ctx, resource, record, {}, empty=[name for name, value in values.items() if value is None])
         if ctx.principal.clients is not None:
             for record in made:
                 load(ctx, resource, record.id)
@@ -217,11 +227,17 @@ class Writer:
             current=shown(resource, record),
         )
 
-    def _store(self, ctx: Context, resource: Resource, record: Any, former: Mapping[str, Any]) -> None:
+    def _store(
+        self, ctx: Context, resource: Resource, record: Any, former: Mapping[str, Any], *, empty: Iterable[str] = ()
+    ) -> None:
         try:
             if resource.check is not None:
                 with ctx.session.no_autoflush:
                     resource.check(ctx, record, former)
+            for name in empty:
+                # A null that was sent is a null; None alone would ask for the column's default.
+                if inspect(resource.model).column_attrs[name].columns[0].default is not None:
+                    setattr(record, name, null())
             ctx.session.flush()
         except DBAPIError as error:
             # A row that moved on meanwhile is no error yet: the unit runs again and compares versions anew.
