@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import BigInteger, Executable, Index, TextClause, event, insert, inspect
 from sqlalchemy.orm import InstanceState, Mapped, Mapper, ORMExecuteState, Session, UOWTransaction, mapped_column
+from sqlalchemy.sql.elements import Null
 
 from worklore.kernel.context import Context
 from worklore.kernel.db import Base
@@ -145,7 +146,7 @@ def _changed_fields(state: InstanceState[Any], action: str) -> Iterator[tuple[st
             old = history.deleted[0] if history.deleted else None
         elif action == "delete":
             old, new = new, None
-        if old is None and new is None:
+        if old is None and (new is None or isinstance(new, Null)):
             continue
         yield name, "sealed" if sealed else [_short(old), _short(new)]
 
