@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from worklore.kernel.context import ReadContext
 from worklore.kernel.errors import InvalidError, NotFoundError
-from worklore.kernel.wire import clean_text
+from worklore.kernel.wire import CleanStr, clean_text
 from worklore.memory.brief import Asker, Told, bearing, brief, write_down
 from worklore.memory.capture import CursorOf, cursor
 from worklore.surfaces.http import Gateway, read_body
@@ -73,7 +73,7 @@ def routes(gateway: Gateway) -> APIRouter:
         dependencies=[Depends(gateway.known)],
         openapi_extra={"x-scope": "memory:write", "x-risk": "read"},
     )
-    async def captured(request: Request, agent: str, session: str, source: str) -> CursorOf:
+    async def captured(request: Request, agent: CleanStr, session: CleanStr, source: CleanStr) -> CursorOf:
         """How far the hub has a transcript file."""
         return await gateway.read(request, "memory:write", lambda ctx: cursor(ctx, agent, session, source))
 

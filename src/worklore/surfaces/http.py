@@ -8,7 +8,7 @@ import hashlib
 import threading
 import uuid
 from asyncio import wrap_future
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -20,9 +20,11 @@ import structlog
 from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from worklore.identity.token import Authenticator
 from worklore.kernel.access import Principal, PrincipalKind
@@ -83,15 +85,38 @@ async def read_body(request: Request) -> bytes:
     """
     declared = request.headers.get("content-length", "0")
     if declared.isdigit() and int(declared) > MAX_BODY:
-        raise TooLargeError(f"A body may have {MAX_BODY} bytes.", hint="Send it in parts.")
+        raise _too_large()
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
         if size > MAX_BODY:
-            raise TooLargeError(f"A body may have {MAX_BODY} bytes.", hint="Send it in parts.")
+            raise _too_large()
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+def _too_large() -> TooLargeError:
+    return TooLargeError(f"A body may have {MAX_BODY} bytes.", hint="Send it in parts.")
+
+
+class BoundedRoute(APIRoute):
+    """A route whose body FastAPI reads by itself: bounded as :func:`read_body` bounds all others."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """FastAPI's own handler, given a request whose body is there already."""
+        answer = super().get_route_handler()
+
+        async def bounded(request: Request) -> Response:
+            return await answer(_Read(request.scope, await read_body(request)))
+
+        return bounded
+
+
+class _Read(Request):
+    def __init__(self, scope: Scope, body: bytes) -> None:
+        super().__init__(scope)
+        self._body = body
 
 
 def validated(model: type[BaseModel], body: bytes) -> Any:
@@ -296,10 +321,11 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     if error.status_code == HTTPStatus.NOT_FOUND:
         return problem(NotFoundError(f"There is nothing at {request.url.path}.", code="no-such-path"), request)
     known = HubError(str(error.detail), code="http-error")
-    body = known.problem() | {"status": error.status_code, "title": str(error.detail)}
-    return Response(
-        orjson.dumps(body), error.status_code, {"content-type": "application/problem+json", **(error.headers or {})}
-    )
+    known.members = {"status": error.status_code, "title": str(error.detail)}
+    answer = problem(known, request)
+    answer.status_code = error.status_code
+    answer.headers.update(error.headers or {})
+    return answer
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:

@@ -27,7 +27,7 @@ from worklore.identity.user import User
 from worklore.kernel.access import SYSTEM, Principal, PrincipalKind
 from worklore.kernel.context import ReadContext
 from worklore.kernel.errors import ForbiddenError
-from worklore.surfaces.http import Gateway
+from worklore.surfaces.http import BoundedRoute, Gateway
 
 ANONYMOUS = Principal(PrincipalKind.system, "anonymous", frozenset())
 
@@ -41,7 +41,7 @@ def _verified(gateway: Gateway, body: SignIn) -> tuple[UUID | None, bool]:
 
 def routes(gateway: Gateway, access_life: timedelta, token_life: timedelta) -> APIRouter:
     """The routes, below the API's root."""
-    router = APIRouter()
+    router = APIRouter(route_class=BoundedRoute)
     key = gateway.authenticator.key
     hashing = CapacityLimiter(4)
 
