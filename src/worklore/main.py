@@ -25,6 +25,7 @@ from worklore.ops import migrate
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code. An error the operator can mend is one line and code 2."""
     options = _parser().parse_args(arguments)
+    _configure_log("warning")
     try:
         run: Callable[[argparse.Namespace], int] = options.run
         return run(options)
@@ -71,7 +72,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _configure_log(settings: Settings) -> None:
+def _configure_log(level: str) -> None:
+    """Log lines of this level and above to standard error; standard output is for answers."""
     terminal = sys.stderr.isatty()
     structlog.configure(
         processors=[
@@ -84,9 +86,8 @@ def _configure_log(settings: Settings) -> None:
             if terminal
             else structlog.processors.JSONRenderer(),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[settings.log_level.upper()]),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
     )
 
 
@@ -105,7 +106,7 @@ class _Server(uvicorn.Server):
 
 def _serve(options: argparse.Namespace) -> int:
     settings = load(host=options.host, port=options.port, database_url=options.database_url, data=options.data)
-    _configure_log(settings)
+    _configure_log(settings.log_level)
     listening = _listen(settings)
     # The server hands a signal it was stopped by on to whoever listened before: then leave in order, not by default.
     for number in (signal.SIGTERM, signal.SIGINT):
