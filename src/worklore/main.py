@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     measured = bench.add_parser("recall", help="evidence recall of a data set's folder, beside FTS5 and grep")
     measured.add_argument("folder", type=Path)
     measured.add_argument("--json", action="store_true")
-    measured.add_argument("--database-url", help="a server to measure on, in a scratch database of its own")
+    measured.add_argument("--database-url", help="measure there (WORKLORE_DATABASE_URL), in a scratch database of its own")
     measured.set_defaults(run=_bench_recall)
     document = commands.add_parser("openapi", help="print the OpenAPI document")
     document.set_defaults(run=_openapi)
@@ -200,7 +200,7 @@ def _bench_recall(options: argparse.Namespace) -> int:
     from worklore.memory.bench import table  # noqa: PLC0415 - one command needs it
     from worklore.ops.bench import bench_recall  # noqa: PLC0415 - one command needs it
 
-    result = bench_recall(options.folder, options.database_url)
+    result = bench_recall(options.folder, options.database_url or load().url)
     print(json.dumps(result, indent=2) if options.json else table(result))  # noqa: T201 - a command's answer
     return 0
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
 
 from worklore.kernel.db import database_url, server_engine
-from worklore.kernel.errors import InvalidError
+from worklore.kernel.errors import InvalidError, UnavailableError
 from worklore.kernel.transaction import Database
 from worklore.kernel.types import uuid7
 from worklore.memory.bench import DatasetError, run
@@ -19,13 +20,14 @@ from worklore.memory.peers import Fts5, Grep
 from worklore.ops import migrate
 
 
-def bench_recall(folder: Path, server: str | None = None) -> dict[str, Any]:
-    """The figures of a data set; on SQLite, or in a scratch database on ``server``.
+def bench_recall(folder: Path, url: str) -> dict[str, Any]:
+    """The figures of a data set, measured in a scratch database beside the one at ``url``, which stays untouched.
 
     Raises:
         InvalidError: the folder is no data set.
+        UnavailableError: the server lets this user make no database.
     """
-    with scratch(server) as database:
+    with scratch(url) as database:
         migrate.upgrade(database)
         try:
             measured = run(folder, StoredCorpus(database), peers={"fts5": Fts5(), "grep": Grep()})
@@ -37,9 +39,10 @@ def bench_recall(folder: Path, server: str | None = None) -> dict[str, Any]:
 
 
 @contextmanager
-def scratch(server: str | None) -> Generator[Database]:
-    """A database of its own, gone at the end: a file, or one beside the others on a server."""
-    if server is None:
+def scratch(near: str) -> Generator[Database]:
+    """A database of its own, gone at the end: a temporary file, or one beside the others on a server."""
+    url = database_url(near)
+    if url.get_backend_name() == "sqlite":
         with tempfile.TemporaryDirectory() as folder:
             database = Database(f"sqlite:///{folder}/bench.db")
             try:
@@ -47,7 +50,6 @@ def scratch(server: str | None) -> Generator[Database]:
             finally:
                 database.close()
         return
-    url = database_url(server)
     name = f"worklore_bench_{uuid7().hex[-12:]}"
     _on_server(url, f"CREATE DATABASE {name}")
     try:
@@ -62,6 +64,13 @@ def scratch(server: str | None) -> Generator[Database]:
 
 def _on_server(url: URL, statement: str) -> None:
     engine = server_engine(url)
-    with engine.connect() as connection:
-        connection.execution_options(isolation_level="AUTOCOMMIT").execute(text(statement))
-    engine.dispose()
+    try:
+        with engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT").execute(text(statement))
+    except DBAPIError as error:
+        raise UnavailableError(
+            "The server did not let a scratch database be made or removed.",
+            hint="Give a user who may create databases, or measure on SQLite.",
+        ) from error
+    finally:
+        engine.dispose()
