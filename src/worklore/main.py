@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     measured = bench.add_parser("recall", help="evidence recall of a data set's folder, beside FTS5 and grep")
     measured.add_argument("folder", type=Path)
     measured.add_argument("--json", action="store_true")
-    measured.add_argument("--database-url", help="measure there (WORKLORE_DATABASE_URL), in a scratch database of its own")
+    measured.add_argument("--database-url", help="measure beside this one (WORKLORE_DATABASE_URL)")
     measured.set_defaults(run=_bench_recall)
     document = commands.add_parser("openapi", help="print the OpenAPI document")
     document.set_defaults(run=_openapi)
