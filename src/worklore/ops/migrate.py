@@ -13,6 +13,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 import worklore
 from worklore.kernel.errors import UnavailableError
@@ -45,12 +46,30 @@ def alembic_config(connection: Connection | None = None) -> Config:
     return config
 
 
+def reach(database: Database) -> None:
+    """See that the database answers.
+
+    Raises:
+        UnavailableError: the server does not let us in, or the file is no database; the text says why, in one line.
+    """
+    try:
+        database.writing.connect().close()
+    except DBAPIError as error:
+        why = str(error.orig).strip().partition("\n")[0]
+        raise UnavailableError(
+            f"The database {database.url.render_as_string()} cannot be used: {why}.",
+            hint="See that its server runs and lets you in, or name another with WORKLORE_DATABASE_URL.",
+            code="database-unusable",
+        ) from error
+
+
 def state(database: Database) -> SchemaState:
     """Where a database stands.
 
     Raises:
-        UnavailableError: it was made by a newer version.
+        UnavailableError: it does not answer, or was made by a newer version.
     """
+    reach(database)
     scripts = ScriptDirectory.from_config(alembic_config())
     needed = scripts.get_current_head() or ""
     with database.writing.connect() as connection:
@@ -68,8 +87,9 @@ def upgrade(database: Database) -> Path | None:
     """Bring the schema up to date; the path of the backup made first, if one was needed.
 
     Raises:
-        UnavailableError: the database was made by a newer version.
+        UnavailableError: the database does not answer, or was made by a newer version.
     """
+    reach(database)
     with _alone(database):
         before = state(database)
         if before.is_current:
