@@ -23,7 +23,7 @@ from worklore.kernel.errors import UnavailableError
 from worklore.kernel.settings import Settings
 
 START_SECONDS = 60.0
-KILLS = 4
+KILLS = 2
 WRITERS = 4
 
 

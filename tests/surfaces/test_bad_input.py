@@ -190,7 +190,7 @@ def test_numbers_that_no_column_holds(machine_api: httpx2.Client, api: httpx2.Cl
 @pytest.mark.usefixtures("untouched")
 def test_offsets_that_no_file_has(machine_api: httpx2.Client) -> None:
     for member in ("from", "to", "skipped", "malformed"):
-        for number in (-1, 1.5, "many", None):
+        for number in (-1, 1.5, "many", None, 2**63, 10**40):
             sent = piece(conversation("The printer of the front desk is out of toner"), folder()) | {member: number}
             refused(machine_api.post("/capture", json=sent), 422)
 

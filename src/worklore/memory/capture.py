@@ -21,7 +21,7 @@ from worklore.kernel.context import Context, ReadContext
 from worklore.kernel.errors import ConflictError
 from worklore.kernel.sequence import take
 from worklore.kernel.types import uuid7
-from worklore.kernel.wire import CleanStr, WireModel
+from worklore.kernel.wire import INT32, INT64, CleanStr, WireModel
 from worklore.memory import tokens
 from worklore.memory.source import Transcript, TranscriptCursor
 from worklore.memory.transcript import Turn, read
@@ -47,15 +47,15 @@ class Piece(WireModel):
     """The agent's own id of the session."""
     source: Annotated[CleanStr, Field(min_length=1, max_length=4000)]
     """The file's path on the machine."""
-    from_: Annotated[int, Field(ge=0, alias="from")]
+    from_: Annotated[int, Field(ge=0, lt=INT64, alias="from")]
     """Byte offset where the piece begins: where the hub is, or 0 when the file was written anew."""
-    to: Annotated[int, Field(ge=0)]
+    to: Annotated[int, Field(ge=0, lt=INT64)]
     tail_digest: Digest | None = None
     """SHA-256 of the up to 4,096 bytes of the file before ``to``."""
     records: list[Any] = Field(default_factory=list[Any])
     """The file's records in order, as JSON objects."""
-    skipped: Annotated[int, Field(ge=0)] = 0
-    malformed: Annotated[int, Field(ge=0)] = 0
+    skipped: Annotated[int, Field(ge=0, lt=INT32)] = 0
+    malformed: Annotated[int, Field(ge=0, lt=INT32)] = 0
     identity: Folder
     event: Annotated[CleanStr, Field(max_length=50)] | None = None
 
@@ -107,8 +107,8 @@ def capture(ctx: Context, body: Piece) -> Captured:
     at.byte_offset, at.tail_digest = body.to, body.tail_digest
     at.next_ordinal += len(fresh)
     at.records += len(body.records)
-    at.skipped += body.skipped
-    at.malformed += body.malformed
+    at.skipped = min(at.skipped + body.skipped, INT32 - 1)
+    at.malformed = min(at.malformed + body.malformed, INT32 - 1)
     if said:
         at.last_uuid = said[-1].uuid
         _touch(ctx, session, said)
