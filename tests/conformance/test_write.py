@@ -339,4 +339,5 @@ def test_children_hold_their_parent_or_go_with_it(removable: Resource, rows: Any
             continue
         with hub.database.reading.connect() as connection:
             found = select(AuditEntry.action).where(AuditEntry.record_id == uuid.UUID(record["id"]))
+            found = found.order_by(AuditEntry.at, AuditEntry.id)
             assert list(connection.execute(found).scalars())[-1] == "delete"
