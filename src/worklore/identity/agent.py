@@ -1,0 +1,249 @@
+"""Agents as principals of their own, and what they are lent: grants, leases and one-time links.
+
+An agent may do what its owner may, what its role may, and what the grant of its task says: the intersection of the
+three. The tables of clients, tasks and credentials lie above this layer, so they are named and not imported.
+"""
+
+import re
+import uuid
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, backref, mapped_column, relationship
+
+from worklore.identity.machine import Machine
+from worklore.identity.user import Role, User
+from worklore.kernel.access import by_client, installation
+from worklore.kernel.context import Context
+from worklore.kernel.db import Base, Created, Record, Stamped
+from worklore.kernel.errors import InvalidError
+from worklore.kernel.resource import Resource, Verb
+from worklore.kernel.types import Line, column, utcnow
+
+GRANT_LIFE: Final = timedelta(minutes=15)
+LONGEST_GRANT: Final = timedelta(hours=24)
+SCOPE: Final = re.compile(r"(\*|[a-z][a-z0-9-]*):(\*|[a-z][a-z0-9-]*)")
+LENT: Final = frozenset({Verb.list, Verb.get, Verb.delete})
+"""What people may do with what was lent: look at it and take it back."""
+
+
+class Agent(Stamped, Record):
+    """An agent that acts under its own name, on behalf of its owner and with no more rights than the owner has."""
+
+    __tablename__ = "agents"
+    __table_args__ = (
+        UniqueConstraint("owner_id", "name"),
+        *(Index(None, name) for name in ("owner_id", "machine_id", "is_active")),
+    )
+
+    owner_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("api_users.id", ondelete="CASCADE"))
+    machine_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("machines.id", ondelete="SET NULL"), doc="The one machine it runs on; any when empty."
+    )
+    name: Mapped[str] = mapped_column(Line(100))
+    agent_client: Mapped[str | None] = mapped_column(Line(100), doc="The connecting program, such as claude-code.")
+    role: Mapped[Role] = column(default=Role.read_only)
+    generation: Mapped[int] = column(default=1, doc="Moves on when rights change: old tokens end.")
+    is_active: Mapped[bool] = column(default=True)
+    last_seen: Mapped[datetime | None]
+    notes: Mapped[str | None]
+
+    owner: Mapped[User] = relationship(backref=backref("agents", viewonly=True), viewonly=True)
+    machine: Mapped[Machine | None] = relationship(backref=backref("agents", viewonly=True), viewonly=True)
+
+
+class AgentClient(Base):
+    """A client that an agent is limited to. An agent without any sees what its owner sees."""
+
+    __tablename__ = "agent_clients"
+    __table_args__ = (Index(None, "client_id"),)
+
+    agent_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("agents.id", ondelete="CASCADE"), primary_key=True)
+    client_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("clients.id", ondelete="CASCADE"), primary_key=True)
+
+    agent: Mapped[Agent] = relationship(backref=backref("agent_clients", viewonly=True), viewonly=True)
+
+
+class TaskGrant(Stamped, Record):
+    """What an agent may do for a task, and until when."""
+
+    __tablename__ = "task_grants"
+    __table_args__ = tuple(Index(None, name) for name in ("agent_id", "task_id", "client_id", "expires_at"))
+
+    agent_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("agents.id", ondelete="CASCADE"))
+    task_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"))
+    client_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("clients.id", ondelete="CASCADE"))
+    scopes: Mapped[list[str]]
+    reason: Mapped[str | None]
+    granted_by: Mapped[str | None] = mapped_column(Line(255))
+    expires_at: Mapped[datetime] = mapped_column(default=lambda: utcnow() + GRANT_LIFE)
+    revoked_at: Mapped[datetime | None]
+
+    agent: Mapped[Agent] = relationship(backref=backref("task_grants", viewonly=True), viewonly=True)
+
+
+class CredentialLease(Created, Record):
+    """A time in which an agent or a person may use a credential without seeing it."""
+
+    __tablename__ = "credential_leases"
+    __table_args__ = tuple(
+        Index(None, name)
+        for name in ("credential_id", "client_id", "agent_id", "user_id", "task_grant_id", "expires_at")
+    )
+
+    credential_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("credentials.id", ondelete="CASCADE"))
+    client_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("clients.id", ondelete="CASCADE"))
+    agent_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("agents.id", ondelete="CASCADE"))
+    user_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("api_users.id", ondelete="CASCADE"))
+    task_grant_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("task_grants.id", ondelete="SET NULL"))
+    purpose: Mapped[str | None]
+    use_count: Mapped[int] = column(default=0)
+    last_used_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime]
+    released_at: Mapped[datetime | None]
+
+    agent: Mapped[Agent | None] = relationship(backref=backref("credential_leases", viewonly=True), viewonly=True)
+    user: Mapped[User | None] = relationship(backref=backref("credential_leases", viewonly=True), viewonly=True)
+    task_grant: Mapped[TaskGrant | None] = relationship(
+        backref=backref("credential_leases", viewonly=True), viewonly=True
+    )
+
+
+class ShareLink(Created, Record):
+    """A link that shows a credential a few times and then no more; the link itself is shown once and never stored."""
+
+    __tablename__ = "share_links"
+    __table_args__ = (
+        CheckConstraint("max_views >= 1", name="max_views"),
+        CheckConstraint("view_count BETWEEN 0 AND max_views", name="view_count"),
+        *(Index(None, name) for name in ("credential_id", "client_id", "created_by_id", "expires_at")),
+    )
+
+    credential_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("credentials.id", ondelete="CASCADE"))
+    client_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("clients.id", ondelete="CASCADE"))
+    created_by_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("api_users.id", ondelete="SET NULL"))
+    token_hash: Mapped[str] = mapped_column(Line(64), unique=True, info={"sealed": True})
+    recipient: Mapped[str | None] = mapped_column(Line(255))
+    max_views: Mapped[int] = column(default=1)
+    view_count: Mapped[int] = column(default=0)
+    expires_at: Mapped[datetime]
+    last_viewed_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+    creator: Mapped[User | None] = relationship(backref=backref("share_links", viewonly=True), viewonly=True)
+
+
+def check_agent(_: Context, agent: Agent, before: Mapping[str, Any]) -> None:
+    """No agent administers; whoever loses rights loses tokens."""
+    if agent.role in {Role.owner, Role.admin}:
+        raise InvalidError(f"role ({agent.role}) is for people; an agent is technician at most.", field="role")
+    if {"role", "is_active", "owner_id", "machine_id"} & before.keys():
+        agent.generation += 1
+
+
+def check_grant(ctx: Context, grant: TaskGrant, before: Mapping[str, Any]) -> None:
+    """A grant names scopes, ends within a day, and once revoked or ended is not given again."""
+    for scope in grant.scopes:
+        if not SCOPE.fullmatch(scope):
+            raise InvalidError(f"scopes: {scope[:50]} is no scope; one is written noun:verb.", field="scopes")
+    if not grant.scopes:
+        raise InvalidError("scopes: a grant names at least one.", field="scopes")
+    if "revoked_at" in before and before["revoked_at"] is not None:
+        raise InvalidError("revoked_at stays: give a new grant.", field="revoked_at")
+    if not before or "expires_at" in before:
+        _check_life(ctx, grant, before)
+    if grant.granted_by is None:
+        grant.granted_by = ctx.principal.actor
+
+
+def _check_life(ctx: Context, grant: TaskGrant, before: Mapping[str, Any]) -> None:
+    now = ctx.now()
+    if before and before["expires_at"] <= now:
+        raise InvalidError("expires_at has passed: give a new grant.", field="expires_at")
+    if grant.expires_at is not None and not now < grant.expires_at <= now + LONGEST_GRANT:  # pyright: ignore[reportUnnecessaryComparison] - a new record has no defaults yet
+        raise InvalidError(
+            f"expires_at ({grant.expires_at.isoformat()}) must lie within the next 24 hours.", field="expires_at"
+        )
+
+
+AGENTS = Resource(
+    model=Agent,
+    name="agent",
+    plural="agents",
+    visible=installation,
+    filters=(
+        Agent.owner_id,
+        Agent.machine_id,
+        Agent.name,
+        Agent.agent_client,
+        Agent.role,
+        Agent.is_active,
+        Agent.last_seen,
+    ),
+    search=(Agent.name, Agent.notes),
+    columns=(Agent.name, Agent.owner_id, Agent.role, Agent.is_active, Agent.last_seen),
+    server_set=(Agent.generation, Agent.last_seen),
+    check=check_agent,
+)
+
+TASK_GRANTS = Resource(
+    model=TaskGrant,
+    name="task-grant",
+    plural="task-grants",
+    visible=by_client(TaskGrant.client_id),
+    filters=(
+        TaskGrant.agent_id,
+        TaskGrant.task_id,
+        TaskGrant.client_id,
+        TaskGrant.granted_by,
+        TaskGrant.expires_at,
+        TaskGrant.revoked_at,
+    ),
+    columns=(TaskGrant.agent_id, TaskGrant.task_id, TaskGrant.scopes, TaskGrant.expires_at),
+    server_set=(TaskGrant.granted_by,),
+    fixed=(TaskGrant.agent_id, TaskGrant.task_id, TaskGrant.client_id, TaskGrant.scopes),
+    check=check_grant,
+)
+
+CREDENTIAL_LEASES = Resource(
+    model=CredentialLease,
+    name="credential-lease",
+    plural="credential-leases",
+    visible=by_client(CredentialLease.client_id),
+    filters=(
+        CredentialLease.credential_id,
+        CredentialLease.client_id,
+        CredentialLease.agent_id,
+        CredentialLease.user_id,
+        CredentialLease.task_grant_id,
+        CredentialLease.expires_at,
+        CredentialLease.released_at,
+    ),
+    columns=(
+        CredentialLease.credential_id,
+        CredentialLease.agent_id,
+        CredentialLease.expires_at,
+        CredentialLease.use_count,
+    ),
+    verbs=LENT,
+)
+
+SHARE_LINKS = Resource(
+    model=ShareLink,
+    name="share-link",
+    plural="share-links",
+    visible=by_client(ShareLink.client_id),
+    filters=(
+        ShareLink.credential_id,
+        ShareLink.client_id,
+        ShareLink.created_by_id,
+        ShareLink.recipient,
+        ShareLink.expires_at,
+        ShareLink.revoked_at,
+    ),
+    columns=(ShareLink.credential_id, ShareLink.recipient, ShareLink.view_count, ShareLink.expires_at),
+    hidden=(ShareLink.token_hash,),
+    verbs=LENT,
+)

@@ -1,0 +1,44 @@
+"""The hub's processes that share a database, and the signed heads of their audit chains."""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from worklore.kernel.db import Base
+from worklore.kernel.types import Line, column, utcnow, uuid7
+
+
+class HubNode(Base):
+    """A process of the hub; it lives while its heartbeat is fresh."""
+
+    __tablename__ = "hub_nodes"
+    __table_args__ = (Index(None, "last_heartbeat"),)
+    audited = False
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid7)
+    name: Mapped[str] = mapped_column(Line(100), unique=True, doc="Also the name of the audit chain it writes.")
+    hostname: Mapped[str] = mapped_column(Line(255))
+    software_version: Mapped[str] = mapped_column(Line(50))
+    key_fingerprints: Mapped[list[str]] = column(default=[], doc="The vault keys it has loaded.")
+    started_at: Mapped[datetime] = mapped_column(default=utcnow)
+    last_heartbeat: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+class AuditCheckpoint(Base):
+    """The signed heads of all audit chains at a moment; a later one must extend it."""
+
+    __tablename__ = "audit_checkpoints"
+    __table_args__ = (Index(None, "at"),)
+    audited = False
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid7)
+    at: Mapped[int] = mapped_column(BigInteger, doc="Microseconds since 1970, UTC: an integer survives any driver.")
+    epoch: Mapped[uuid.UUID] = mapped_column(doc="The life of the installation; a restore begins a new one.")
+    heads: Mapped[dict[str, Any]] = mapped_column(doc="By chain: the last sequence number and its MAC.")
+    records: Mapped[int] = mapped_column(BigInteger, doc="Entries in all chains together.")
+    root: Mapped[str] = mapped_column(Line(64), doc="SHA-256 over the heads in the order of their chains' names.")
+    key_id: Mapped[str] = mapped_column(Line(64), doc="The signing key.")
+    signature: Mapped[bytes]

@@ -1,0 +1,181 @@
+"""Secrets of clients, sealed field by field, and the record of who touched them."""
+
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index
+from sqlalchemy.orm import Mapped, backref, mapped_column, relationship
+
+from worklore.clients.client import Client
+from worklore.clients.ownership import one_client
+from worklore.kernel.access import by_client, through
+from worklore.kernel.context import Context
+from worklore.kernel.db import Base, Record, Stamped
+from worklore.kernel.resource import READ_ONLY, Resource, Verb
+from worklore.kernel.types import Line, column, utcnow, uuid7
+
+
+class CredentialType(StrEnum):
+    """What sort of secret it is."""
+
+    password = "password"  # noqa: S105 - the name of a kind
+    api_key = "api_key"
+    oauth = "oauth"
+    ssh_key = "ssh_key"
+    shared_secret = "shared_secret"  # noqa: S105 - the name of a kind
+    jwt = "jwt"
+    connection_string = "connection_string"
+    certificate = "certificate"
+    totp = "totp"
+
+
+class CredentialAction(StrEnum):
+    """What was done with a secret. Using one does not show it; revealing it does."""
+
+    view = "view"
+    create = "create"
+    update = "update"
+    delete = "delete"
+    rotate = "rotate"
+    decrypt = "decrypt"
+    use = "use"
+    reveal = "reveal"
+    share = "share"
+
+
+class Credential(Stamped, Record):
+    """A secret of a client, sealed: what it opens and for whom is shown, the secret itself never."""
+
+    __tablename__ = "credentials"
+    __table_args__ = (
+        CheckConstraint("custom_port BETWEEN 1 AND 65535", name="port"),
+        *(Index(None, name) for name in ("client_id", "service_id", "infrastructure_id", "credential_type")),
+    )
+
+    client_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("clients.id", ondelete="CASCADE"))
+    service_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("services.id", ondelete="CASCADE"))
+    infrastructure_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("infrastructure.id", ondelete="CASCADE"))
+    credential_type: Mapped[CredentialType]
+    service_name: Mapped[str] = mapped_column(Line(255))
+    username: Mapped[str | None] = mapped_column(Line(255))
+    password_encrypted: Mapped[bytes | None] = mapped_column(info={"sealed": True})
+    api_key_encrypted: Mapped[bytes | None] = mapped_column(info={"sealed": True})
+    client_id_oauth: Mapped[str | None] = mapped_column(Line(255))
+    client_secret_encrypted: Mapped[bytes | None] = mapped_column(info={"sealed": True})
+    tenant_id_oauth: Mapped[str | None] = mapped_column(Line(255))
+    token_encrypted: Mapped[bytes | None] = mapped_column(info={"sealed": True})
+    connection_string_encrypted: Mapped[bytes | None] = mapped_column(info={"sealed": True})
+    totp_seed_encrypted: Mapped[bytes | None] = mapped_column(info={"sealed": True})
+    key_id: Mapped[str] = mapped_column(Line(64), doc="The key that seals it.")
+    integration_code: Mapped[str | None] = mapped_column(Line(100))
+    external_url: Mapped[str | None] = mapped_column(Line(500), info={"form": "url"})
+    internal_url: Mapped[str | None] = mapped_column(Line(500), info={"form": "url"})
+    custom_port: Mapped[int | None] = mapped_column(info={"form": "port"})
+    expires_at: Mapped[datetime | None]
+    last_rotated_at: Mapped[datetime | None]
+    requires_vpn: Mapped[bool] = column(default=False)
+    requires_2fa: Mapped[bool] = column(default=False)
+    is_active: Mapped[bool] = column(default=True)
+
+    client: Mapped[Client | None] = relationship(backref=backref("credentials", viewonly=True), viewonly=True)
+    # By name, for vault and estate do not import each other: a Service, and an Infrastructure.
+    service: Mapped[Any] = relationship("Service", backref=backref("credentials", viewonly=True), viewonly=True)
+    infrastructure: Mapped[Any] = relationship(
+        "Infrastructure", backref=backref("credentials", viewonly=True), viewonly=True
+    )
+
+
+class CredentialAuditLog(Base):
+    """An entry of the record of who touched which secret, when and how. It is never changed."""
+
+    __tablename__ = "credential_audit_log"
+    __table_args__ = tuple(Index(None, name) for name in ("credential_id", "user_id", "timestamp"))
+    audited = False
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid7)
+    credential_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("credentials.id", ondelete="RESTRICT"))
+    action: Mapped[CredentialAction]
+    user_id: Mapped[str] = mapped_column(Line(255))
+    ip_address: Mapped[str | None] = mapped_column(Line(45), info={"form": "ip"})
+    user_agent: Mapped[str | None]
+    session_ref: Mapped[uuid.UUID | None] = mapped_column(doc="The work session; no key, for it outlives the session.")
+    details: Mapped[dict[str, Any] | None]
+    prev_hmac: Mapped[str | None] = mapped_column(Line(64))
+    row_hmac: Mapped[str | None] = mapped_column(Line(64))
+    timestamp: Mapped[datetime] = mapped_column(default=utcnow)
+
+    credential: Mapped[Credential | None] = relationship(backref=backref("audit_log", viewonly=True), viewonly=True)
+
+
+def check(ctx: Context, credential: Credential, before: Mapping[str, Any]) -> None:
+    """What it opens is its client's."""
+    one_client(ctx, credential, before)
+
+
+CREDENTIALS = Resource(
+    model=Credential,
+    name="credential",
+    plural="credentials",
+    visible=by_client(Credential.client_id),
+    filters=(
+        Credential.client_id,
+        Credential.service_id,
+        Credential.infrastructure_id,
+        Credential.credential_type,
+        Credential.service_name,
+        Credential.username,
+        Credential.integration_code,
+        Credential.key_id,
+        Credential.expires_at,
+        Credential.last_rotated_at,
+        Credential.requires_vpn,
+        Credential.requires_2fa,
+        Credential.is_active,
+    ),
+    search=(Credential.service_name, Credential.username, Credential.external_url, Credential.internal_url),
+    columns=(
+        Credential.service_name,
+        Credential.credential_type,
+        Credential.username,
+        Credential.client_id,
+        Credential.expires_at,
+    ),
+    server_set=(Credential.key_id, Credential.last_rotated_at),
+    hidden=(
+        Credential.password_encrypted,
+        Credential.api_key_encrypted,
+        Credential.client_secret_encrypted,
+        Credential.token_encrypted,
+        Credential.connection_string_encrypted,
+        Credential.totp_seed_encrypted,
+    ),
+    # Making one seals it and deleting one shreds it: verbs of the vault, not changes of a row.
+    verbs=frozenset({Verb.list, Verb.get, Verb.patch}),
+    check=check,
+)
+
+CREDENTIAL_AUDIT_LOGS = Resource(
+    model=CredentialAuditLog,
+    name="credential-audit-log",
+    plural="credential-audit-logs",
+    visible=through(CredentialAuditLog.credential_id, Credential, CREDENTIALS.visible),
+    filters=(
+        CredentialAuditLog.credential_id,
+        CredentialAuditLog.action,
+        CredentialAuditLog.user_id,
+        CredentialAuditLog.ip_address,
+        CredentialAuditLog.session_ref,
+        CredentialAuditLog.timestamp,
+    ),
+    search=(CredentialAuditLog.user_id, CredentialAuditLog.user_agent),
+    columns=(
+        CredentialAuditLog.timestamp,
+        CredentialAuditLog.user_id,
+        CredentialAuditLog.action,
+        CredentialAuditLog.credential_id,
+    ),
+    verbs=READ_ONLY,
+)
