@@ -3,45 +3,199 @@
 from typing import Final
 
 from worklore.clients.client import CLIENTS
+from worklore.clients.site import SITES
+from worklore.clients.tenant import TENANTS
+from worklore.estate.firewall import FIREWALL_RULES
+from worklore.estate.infrastructure import INFRASTRUCTURE
+from worklore.estate.network import NETWORKS
+from worklore.estate.service import SERVICE_RELATIONSHIPS, SERVICES
+from worklore.identity.agent import AGENTS, CREDENTIAL_LEASES, SHARE_LINKS, TASK_GRANTS
+from worklore.identity.limit import RATE_LIMITS
 from worklore.identity.machine import MACHINES
+from worklore.identity.refresh import REFRESH_FAMILIES
 from worklore.identity.token import API_TOKENS
 from worklore.identity.user import USERS
+from worklore.integrations.credential import INTEGRATION_CREDENTIALS
+from worklore.integrations.exchange import EXTERNAL_INTEGRATIONS
+from worklore.integrations.ticket_link import TICKET_LINKS
 from worklore.kernel.action import Action
 from worklore.kernel.resource import Catalog, Resource
+from worklore.knowledge.example import ENVIRONMENTAL_EXAMPLES
+from worklore.knowledge.insight import ENVIRONMENTAL_INSIGHTS
+from worklore.knowledge.metric import LEARNING_METRICS
+from worklore.knowledge.pattern import FAILURE_PATTERNS
+from worklore.knowledge.solution import PROBLEM_SOLUTIONS
 from worklore.memory.capture import CAPTURE
 from worklore.memory.context import CONTEXTS
+from worklore.memory.context_tag import CONTEXT_TAGS
+from worklore.memory.decision import DECISIONS
 from worklore.memory.injection import INJECTIONS
+from worklore.memory.project_state import PROJECT_STATE, PROJECT_STATES, SET_PROJECT_STATE
 from worklore.memory.recall import RECALL
+from worklore.memory.snippet import SNIPPETS
 from worklore.memory.source import TRANSCRIPTS
 from worklore.memory.window import WINDOWS
+from worklore.ops.api_audit import API_AUDIT
+from worklore.ops.backup import BACKUP_SCHEDULES, BACKUPS
 from worklore.ops.job import CANCEL_JOB, JOBS, RETRY_JOB
+from worklore.runs.schedule import SCHEDULES
+from worklore.runs.task import TASKS
+from worklore.runs.tool_execution import TOOL_EXECUTIONS
+from worklore.runs.workflow import (
+    ADD_TASKS,
+    PUBLISH,
+    REMOVE_TASKS,
+    RUN_EVENTS,
+    WORKFLOW_RUNS,
+    WORKFLOW_VERSIONS,
+    WORKFLOWS,
+)
+from worklore.tracking.archive import ARCHIVED_WORK_ITEMS
+from worklore.tracking.configuration import PROJECT_CONFIGURATIONS
+from worklore.tracking.deployment_event import DEPLOYMENT_EVENTS, LINK_DEPLOYMENT, UNLINK_DEPLOYMENT
+from worklore.tracking.enhancement import ENHANCEMENTS
+from worklore.tracking.task_links import LINK_GIT, PLANNING_REFERENCES, STATUS_HISTORY, UNLINK_GIT
+from worklore.tracking.vendor import VENDORS
+from worklore.trail.command import COMMANDS
+from worklore.trail.database_change import DATABASE_CHANGES
+from worklore.trail.deployment import DEPLOYMENTS
+from worklore.trail.failure import OPERATION_FAILURES
+from worklore.trail.file_change import FILE_CHANGES
+from worklore.trail.incident import INCIDENTS
+from worklore.trail.infrastructure_change import INFRASTRUCTURE_CHANGES
+from worklore.vault.credential import CREDENTIAL_AUDIT_LOGS, CREDENTIALS
+from worklore.vault.grant import CREDENTIAL_PERMISSIONS
+from worklore.work.billable_time import BILLABLE_TIME
+from worklore.work.dependency import ADD_DEPENDENCY, DEPENDENCIES, REMOVE_DEPENDENCY
+from worklore.work.gate import GATES
 from worklore.work.identity import IDENTIFY, PROJECT_IDENTITIES
+from worklore.work.pending_task import PENDING_TASKS
 from worklore.work.project import PROJECTS
 from worklore.work.session import SESSIONS
-from worklore.work.tag import TAG_SESSION, TAGS, UNTAG_SESSION
+from worklore.work.tag import TAGS
+from worklore.work.tagging import (
+    TAG_INFRASTRUCTURE,
+    TAG_SESSION,
+    TAG_SYNONYMS,
+    TAG_WORK_ITEM,
+    UNTAG_INFRASTRUCTURE,
+    UNTAG_SESSION,
+    UNTAG_WORK_ITEM,
+)
+from worklore.work.work_item import WORK_ITEMS
 
 RESOURCES: Final[tuple[Resource, ...]] = (
-    USERS,
-    API_TOKENS,
+    # identity
+    AGENTS,
+    TASK_GRANTS,
+    CREDENTIAL_LEASES,
+    SHARE_LINKS,
+    RATE_LIMITS,
     MACHINES,
+    REFRESH_FAMILIES,
+    API_TOKENS,
+    USERS,
+    # clients
     CLIENTS,
-    PROJECTS,
+    SITES,
+    TENANTS,
+    # estate
+    FIREWALL_RULES,
+    INFRASTRUCTURE,
+    NETWORKS,
+    SERVICES,
+    SERVICE_RELATIONSHIPS,
+    # vault
+    CREDENTIALS,
+    CREDENTIAL_AUDIT_LOGS,
+    CREDENTIAL_PERMISSIONS,
+    # work
+    BILLABLE_TIME,
+    GATES,
     PROJECT_IDENTITIES,
+    PENDING_TASKS,
+    PROJECTS,
     SESSIONS,
     TAGS,
+    TAG_SYNONYMS,
+    WORK_ITEMS,
+    # trail
+    COMMANDS,
+    DATABASE_CHANGES,
+    DEPLOYMENTS,
+    OPERATION_FAILURES,
+    FILE_CHANGES,
+    INCIDENTS,
+    INFRASTRUCTURE_CHANGES,
+    # knowledge
+    ENVIRONMENTAL_EXAMPLES,
+    ENVIRONMENTAL_INSIGHTS,
+    LEARNING_METRICS,
+    FAILURE_PATTERNS,
+    PROBLEM_SOLUTIONS,
+    # memory
     CONTEXTS,
+    CONTEXT_TAGS,
+    DECISIONS,
+    INJECTIONS,
+    PROJECT_STATES,
+    SNIPPETS,
     TRANSCRIPTS,
     WINDOWS,
-    INJECTIONS,
+    # tracking
+    ARCHIVED_WORK_ITEMS,
+    PROJECT_CONFIGURATIONS,
+    DEPLOYMENT_EVENTS,
+    ENHANCEMENTS,
+    PLANNING_REFERENCES,
+    STATUS_HISTORY,
+    VENDORS,
+    # runs
+    SCHEDULES,
+    TASKS,
+    TOOL_EXECUTIONS,
+    WORKFLOWS,
+    WORKFLOW_VERSIONS,
+    WORKFLOW_RUNS,
+    RUN_EVENTS,
+    # integrations
+    INTEGRATION_CREDENTIALS,
+    EXTERNAL_INTEGRATIONS,
+    TICKET_LINKS,
+    # ops
+    API_AUDIT,
+    BACKUPS,
+    BACKUP_SCHEDULES,
     JOBS,
 )
 
 ACTIONS: Final[tuple[Action, ...]] = (
+    # work
+    DEPENDENCIES,
+    ADD_DEPENDENCY,
+    REMOVE_DEPENDENCY,
     IDENTIFY,
     TAG_SESSION,
     UNTAG_SESSION,
+    TAG_WORK_ITEM,
+    UNTAG_WORK_ITEM,
+    TAG_INFRASTRUCTURE,
+    UNTAG_INFRASTRUCTURE,
+    # memory
     CAPTURE,
+    PROJECT_STATE,
+    SET_PROJECT_STATE,
     RECALL,
+    # tracking
+    LINK_DEPLOYMENT,
+    UNLINK_DEPLOYMENT,
+    LINK_GIT,
+    UNLINK_GIT,
+    # runs
+    PUBLISH,
+    ADD_TASKS,
+    REMOVE_TASKS,
+    # ops
     RETRY_JOB,
     CANCEL_JOB,
 )

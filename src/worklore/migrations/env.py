@@ -7,11 +7,14 @@ from alembic.autogenerate.api import AutogenContext
 from sqlalchemy import DefaultClause
 from sqlalchemy.sql.elements import False_, True_
 
-from worklore.kernel import events, idempotency, jobs, sequence, types
+from worklore.kernel import events, handles, idempotency, jobs, nodes, sequence, types
 from worklore.kernel.db import Base
+from worklore.ops import schema_migration
 from worklore.resources import CATALOG
+from worklore.runs import configuration
+from worklore.vault import keys
 
-TABLES = (CATALOG, events, idempotency, jobs, sequence)
+TABLES = (CATALOG, configuration, events, handles, idempotency, jobs, keys, nodes, schema_migration, sequence)
 """Imported for the tables they define."""
 
 connection = context.config.attributes["connection"]

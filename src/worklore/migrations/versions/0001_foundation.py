@@ -693,93 +693,42 @@ def upgrade() -> None:
 def downgrade() -> None:
 
     op.drop_table("transcript_cursors")
-    op.drop_index(op.f("ix_memory_windows_transcript_id"), table_name="memory_windows")
-    op.drop_index(op.f("ix_memory_windows_session_id_ordinal"), table_name="memory_windows")
-    op.drop_index(op.f("ix_memory_windows_seq"), table_name="memory_windows")
-    op.drop_index(op.f("ix_memory_windows_project_id_seq"), table_name="memory_windows")
-    op.drop_index(op.f("ix_memory_windows_client_id"), table_name="memory_windows")
 
     op.drop_table("memory_windows")
-    op.drop_index(op.f("ix_transcripts_session_id"), table_name="transcripts")
-    op.drop_index(op.f("ix_transcripts_project_id"), table_name="transcripts")
-    op.drop_index(op.f("ix_transcripts_machine_id"), table_name="transcripts")
-    op.drop_index(op.f("ix_transcripts_client_id"), table_name="transcripts")
 
     op.drop_table("transcripts")
-    op.drop_index(op.f("ix_session_tags_tag_id"), table_name="session_tags")
-    op.drop_index(op.f("ix_session_tags_session_id"), table_name="session_tags")
 
     op.drop_table("session_tags")
-    op.drop_index(op.f("ix_injections_session_id"), table_name="injections")
 
     op.drop_table("injections")
-    op.drop_index(op.f("ix_conversation_contexts_session_id"), table_name="conversation_contexts")
-    op.drop_index(op.f("ix_conversation_contexts_relevance_score"), table_name="conversation_contexts")
-    op.drop_index(op.f("ix_conversation_contexts_project_id"), table_name="conversation_contexts")
-    op.drop_index(op.f("ix_conversation_contexts_machine_id"), table_name="conversation_contexts")
-    op.drop_index(op.f("ix_conversation_contexts_context_type"), table_name="conversation_contexts")
 
     op.drop_table("conversation_contexts")
-    op.drop_index(op.f("ix_sessions_user_id"), table_name="sessions")
-    op.drop_index(op.f("ix_sessions_session_date"), table_name="sessions")
-    op.drop_index(op.f("ix_sessions_project_id"), table_name="sessions")
-    op.drop_index(op.f("ix_sessions_machine_id"), table_name="sessions")
-    op.drop_index(op.f("ix_sessions_last_heartbeat"), table_name="sessions")
-    op.drop_index(op.f("ix_sessions_is_active"), table_name="sessions")
-    op.drop_index(op.f("ix_sessions_created_at"), table_name="sessions")
-    op.drop_index(op.f("ix_sessions_client_id"), table_name="sessions")
-    op.drop_index(op.f("ix_sessions_agent_client"), table_name="sessions")
 
     op.drop_table("sessions")
-    op.drop_index(op.f("ix_project_identities_project_id"), table_name="project_identities")
-    op.drop_index(op.f("ix_project_identities_kind_value"), table_name="project_identities")
 
     op.drop_table("project_identities")
-    op.drop_index(op.f("ix_user_clients_client_id"), table_name="user_clients")
 
     op.drop_table("user_clients")
     op.drop_table("setup_codes")
-    op.drop_index(op.f("ix_projects_status"), table_name="projects")
-    op.drop_index(op.f("ix_projects_priority"), table_name="projects")
-    op.drop_index(op.f("ix_projects_name"), table_name="projects")
-    op.drop_index(op.f("ix_projects_client_id"), table_name="projects")
 
     op.drop_table("projects")
-    op.drop_index(op.f("ix_api_tokens_user_id"), table_name="api_tokens")
-    op.drop_index(op.f("ix_api_tokens_machine_id"), table_name="api_tokens")
 
     op.drop_table("api_tokens")
-    op.drop_index(op.f("ix_tombstones_table_name_deleted_at"), table_name="tombstones")
 
     op.drop_table("tombstones")
-    op.drop_index(op.f("ix_tags_usage_count"), table_name="tags")
-    op.drop_index(op.f("ix_tags_category"), table_name="tags")
 
     op.drop_table("tags")
     op.drop_table("sequences")
-    op.drop_index(op.f("ix_outbox_events_delivered_at_next_attempt_at"), table_name="outbox_events")
 
     op.drop_table("outbox_events")
-    op.drop_index(op.f("ix_machines_platform"), table_name="machines")
-    op.drop_index(op.f("ix_machines_is_active"), table_name="machines")
-    op.drop_index(op.f("ix_machines_hostname"), table_name="machines")
 
     op.drop_table("machines")
-    op.drop_index(op.f("ix_jobs_state_run_after"), table_name="jobs")
-    op.drop_index(op.f("ix_jobs_kind"), table_name="jobs")
 
     op.drop_table("jobs")
-    op.drop_index(op.f("ix_idempotency_keys_expires_at"), table_name="idempotency_keys")
 
     op.drop_table("idempotency_keys")
-    op.drop_index(op.f("ix_clients_type"), table_name="clients")
-    op.drop_index(op.f("ix_clients_is_active"), table_name="clients")
-    op.drop_index(op.f("ix_clients_domain_name"), table_name="clients")
 
     op.drop_table("clients")
-    op.drop_index(op.f("ix_audit_log_record_id_at"), table_name="audit_log")
-    op.drop_index(op.f("ix_audit_log_client_id"), table_name="audit_log")
-    op.drop_index(op.f("ix_audit_log_actor_at"), table_name="audit_log")
 
     op.drop_table("audit_log")
     op.drop_table("api_users")
