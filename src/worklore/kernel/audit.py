@@ -24,6 +24,8 @@ from worklore.kernel.types import Line, dumps, utcnow, uuid7, wire_value
 MAX_VALUE: Final = 500
 SILENT: Final = frozenset({"id", "version", "created_at", "updated_at"})
 CONTEXT: Final = "context"
+CLIENTS: Final = "clients"
+"""The table of those for whom work is done; a change is recorded as theirs."""
 
 S = TypeVar("S", bound=Executable)
 
@@ -119,8 +121,48 @@ def _record_changes(session: Session, _flush: UOWTransaction, _: object) -> None
 def _entry(session: Session, action: str, mapper: Mapper[Any], changed: Any) -> dict[str, Any]:
     table = mapper.local_table.description
     record = getattr(changed, "id", None)
-    client = record if table == "clients" else getattr(changed, "client_id", None)
-    return _who(session) | {"action": action, "table_name": table, "record_id": record, "client_id": client}
+    facts = {"action": action, "table_name": table, "record_id": record, "client_id": _client_of(session, changed)}
+    return _who(session) | facts
+
+
+def _client_of(session: Session, record: Any) -> uuid.UUID | None:
+    """Whose a record is: its own client, else that of the first record it names that has one."""
+    own: uuid.UUID | None = record.id if record.__table__.description == CLIENTS else getattr(record, "client_id", None)
+    if own is not None:
+        return own
+    for name, model in _ways_to_a_client(type(record)):
+        key = getattr(record, name)
+        named = None if key is None else session.get(model, key) or _pending(session, model, key)
+        owner = None if named is None else _client_of(session, named)
+        if owner is not None:
+            return owner
+    return None
+
+
+def _pending(session: Session, model: type[Base], key: uuid.UUID) -> Any:
+    """A record that the same flush is about to store."""
+    return next(
+        (added for added in session.new if isinstance(added, model) and inspect(added).dict.get("id") == key), None
+    )
+
+
+@cache
+def _ways_to_a_client(model: type[Base]) -> tuple[tuple[str, type[Base]], ...]:
+    """The attributes of a class that name a record which may have a client, with the class of that record."""
+    return tuple(_ways(model, frozenset({model.__table__.description})))
+
+
+def _ways(model: type[Base], seen: frozenset[str]) -> Iterator[tuple[str, type[Base]]]:
+    """Never to a table that was passed already: a chain of records of one table has the client of its first."""
+    for attribute in inspect(model).column_attrs:
+        for key in attribute.columns[0].foreign_keys:
+            table = key.column.table
+            parent = next(mapper.class_ for mapper in Base.registry.mappers if mapper.local_table is table)
+            name = parent.__table__.description
+            if name in seen:
+                continue
+            if name == CLIENTS or "client_id" in parent.__table__.c or any(_ways(parent, seen | {name})):
+                yield attribute.key, parent
 
 
 def _who(session: Session) -> dict[str, Any]:

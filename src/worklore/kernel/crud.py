@@ -270,7 +270,7 @@ class Writer:
                 continue
             if rule == "SET NULL":
                 for dependent in found:
-                    setattr(dependent, key.parent.key, None)
+                    self._release(ctx, dependent, key.parent.key)
             elif cascade and rule == "CASCADE":
                 for dependent in found:
                     self._delete(ctx, dependent, cascade=True)
@@ -288,6 +288,17 @@ class Writer:
         ctx.session.flush()
         gone: list[dict[str, str]] = ctx.info.setdefault(DELETED, [])
         gone.append({"noun": self._noun(model), "id": str(getattr(record, "id", ""))})
+
+    def _release(self, ctx: Context, dependent: Any, name: str) -> None:
+        """Take the key of a record that goes off one that stays, by its noun's rule: what follows from it moves."""
+        former = getattr(dependent, name)
+        setattr(dependent, name, None)
+        resource = self._catalog.by_table.get(dependent.__table__.description)
+        if resource is not None and resource.check is not None:
+            with ctx.session.no_autoflush:
+                resource.check(ctx, dependent, {name: former})
+            # A rule may take the client from another record that goes with the same cascade, a little later.
+            setattr(dependent, name, None)
 
     def _noun(self, model: type[Base]) -> str:
         table = model.__table__.description
