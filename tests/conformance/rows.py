@@ -11,6 +11,7 @@ import httpx2
 from sqlalchemy import BigInteger, Boolean, Column, Date, Enum, Float, Integer, LargeBinary, inspect
 
 from tests.conformance import rules
+from worklore.identity.token import TokenKind
 from worklore.kernel.context import Context
 from worklore.kernel.resource import Resource, Verb
 from worklore.kernel.types import Id, Json, Line, Money, Prose, UtcDateTime, iso
@@ -48,6 +49,7 @@ class Rows:
     _parents: dict[str, list[str]] = field(default_factory=dict)
     _stranger: tuple[str, httpx2.Client] | None = None
     _insider: httpx2.Client | None = None
+    _machine: httpx2.Client | None = None
 
     def __post_init__(self) -> None:
         self.chance = random.Random(self.fixed)
@@ -200,6 +202,12 @@ class Rows:
             client = self.create(CATALOG.by_name["client"])["id"]
             self._stranger = client, self.hub.client(self.hub.token(clients=[client]))
         return self._stranger
+
+    def machine(self) -> httpx2.Client:
+        """The API for a machine of somebody who may do everything."""
+        if self._machine is None:
+            self._machine = self.hub.client(self.hub.token(kind=TokenKind.machine))
+        return self._machine
 
     def insider(self) -> httpx2.Client:
         """The API for somebody limited to the client that everything here belongs to."""

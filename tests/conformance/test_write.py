@@ -58,13 +58,14 @@ def test_a_record_may_bring_its_own_id_once(creatable: Resource, rows: Any, api:
     assert code(again) == (409, "duplicate")
 
 
-def test_unknown_fields_are_refused(creatable: Resource, rows: Any, api: httpx2.Client) -> None:
-    answer = api.post(f"/{creatable.plural}", json=rows.body(creatable) | {"surprise": 1})
+def test_unknown_fields_are_refused(creatable: Resource, sqlite_rows: Any) -> None:
+    answer = sqlite_rows.api.post(f"/{creatable.plural}", json=sqlite_rows.body(creatable) | {"surprise": 1})
     assert code(answer) == (422, "invalid")
     assert [error["field"] for error in answer.json()["errors"]] == ["surprise"]
 
 
-def test_fields_of_the_hub_cannot_be_set(creatable: Resource, rows: Any, api: httpx2.Client) -> None:
+def test_fields_of_the_hub_cannot_be_set(creatable: Resource, sqlite_rows: Any) -> None:
+    rows, api = sqlite_rows, sqlite_rows.api
     refused = ["version", "created_at", *(field.key for field in (*creatable.server_set, *creatable.hidden))]
     body = rows.body(creatable)
     record = rows.create(creatable)
@@ -77,7 +78,8 @@ def test_fields_of_the_hub_cannot_be_set(creatable: Resource, rows: Any, api: ht
     assert rows.read(creatable, record["id"]) == record
 
 
-def test_each_needed_field_is_missed(creatable: Resource, rows: Any, api: httpx2.Client) -> None:
+def test_each_needed_field_is_missed(creatable: Resource, sqlite_rows: Any) -> None:
+    rows, api = sqlite_rows, sqlite_rows.api
     minimal = rows.body(creatable, full=False)
     for name, field in wire(creatable).create.model_fields.items():
         if field.is_required():
@@ -115,7 +117,8 @@ def test_unique_fields_tell_case_and_spaces_apart(creatable: Resource, rows: Any
             assert again.json()["fields"] == [column.name]
 
 
-def test_text_that_no_database_keeps_is_refused(creatable: Resource, rows: Any, api: httpx2.Client) -> None:
+def test_text_that_no_database_keeps_is_refused(creatable: Resource, sqlite_rows: Any) -> None:
+    rows, api = sqlite_rows, sqlite_rows.api
     record = rows.create(creatable)
     for name, column in wire(creatable).fields.items():
         if name in settable(creatable) and column.type.python_type is str and not column.foreign_keys:
@@ -230,7 +233,8 @@ def test_a_stale_version_is_refused_with_the_present_row(changeable: Resource, r
     assert rows.read(changeable, record["id"]) == moved.json()
 
 
-def test_a_machine_must_say_which_version_it_read(changeable: Resource, rows: Any, machine_api: httpx2.Client) -> None:
+def test_a_machine_must_say_which_version_it_read(changeable: Resource, sqlite_rows: Any) -> None:
+    rows, machine_api = sqlite_rows, sqlite_rows.machine()
     record = rows.create(changeable)
     route = f"/{changeable.plural}/{record['id']}"
     assert code(machine_api.patch(route, json={})) == (428, "version-required")

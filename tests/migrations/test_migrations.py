@@ -18,7 +18,6 @@ from worklore.kernel.context import Context
 from worklore.kernel.db import Base
 from worklore.kernel.transaction import Database
 from worklore.ops import migrate
-from worklore.resources import RESOURCES
 from worklore.vault.credential import CredentialAction, CredentialAuditLog
 
 TRIGGERS = {
@@ -111,17 +110,6 @@ def _rules_agree(schema: dict[str, Any], dialect: str) -> None:
         made = {name for name, _ in schema[table.name]["checks"]}
         assert wanted - made == set(), table.name
         assert {name for name in made - wanted if name.startswith("ck_")} == set(), table.name
-
-
-def test_each_noun_has_its_table_and_an_index_on_each_key(database: Database) -> None:
-    with database.reading.connect() as connection:
-        seen = inspect(connection)
-        for resource in RESOURCES:
-            leading = [index["column_names"][0] for index in seen.get_indexes(resource.table.name)]
-            leading += [rule["column_names"][0] for rule in seen.get_unique_constraints(resource.table.name)]
-            leading += seen.get_pk_constraint(resource.table.name)["constrained_columns"][:1]
-            keys = {column.name for column in resource.table.columns if column.foreign_keys}
-            assert keys <= set(leading), resource.name
 
 
 def test_the_time_of_change_moves_when_raw_sql_changes_a_row(database: Database) -> None:

@@ -130,7 +130,7 @@ def _client_of(session: Session, record: Any) -> uuid.UUID | None:
     own: uuid.UUID | None = record.id if record.__table__.description == CLIENTS else getattr(record, "client_id", None)
     if own is not None:
         return own
-    for name, model in _ways_to_a_client(type(record)):
+    for name, model in _ways_to_a_client(inspect(record).mapper):
         key = getattr(record, name)
         named = None if key is None else session.get(model, key) or _pending(session, model, key)
         owner = None if named is None else _client_of(session, named)
@@ -147,22 +147,21 @@ def _pending(session: Session, model: type[Base], key: uuid.UUID) -> Any:
 
 
 @cache
-def _ways_to_a_client(model: type[Base]) -> tuple[tuple[str, type[Base]], ...]:
+def _ways_to_a_client(mapper: Mapper[Any]) -> tuple[tuple[str, type[Base]], ...]:
     """The attributes of a class that name a record which may have a client, with the class of that record."""
-    return tuple(_ways(model, frozenset({model.__table__.description})))
+    return tuple(_ways(mapper, frozenset({mapper.local_table.description})))
 
 
-def _ways(model: type[Base], seen: frozenset[str]) -> Iterator[tuple[str, type[Base]]]:
+def _ways(mapper: Mapper[Any], seen: frozenset[str]) -> Iterator[tuple[str, type[Base]]]:
     """Never to a table that was passed already: a chain of records of one table has the client of its first."""
-    for attribute in inspect(model).column_attrs:
+    for attribute in mapper.column_attrs:
         for key in attribute.columns[0].foreign_keys:
-            table = key.column.table
-            parent = next(mapper.class_ for mapper in Base.registry.mappers if mapper.local_table is table)
-            name = parent.__table__.description
-            if name in seen:
+            parent = next(known for known in Base.registry.mappers if known.local_table is key.column.table)
+            table = parent.local_table.description
+            if table in seen:
                 continue
-            if name == CLIENTS or "client_id" in parent.__table__.c or any(_ways(parent, seen | {name})):
-                yield attribute.key, parent
+            if table == CLIENTS or "client_id" in parent.columns or any(_ways(parent, seen | {table})):
+                yield attribute.key, parent.class_
 
 
 def _who(session: Session) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from typing import Any, Literal
 
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
-from sqlalchemy import DefaultClause
+from sqlalchemy import DefaultClause, Double, Float
 from sqlalchemy.sql.elements import False_, True_
+from sqlalchemy.types import TypeEngine
 
 from worklore.kernel import events, handles, idempotency, jobs, nodes, sequence, types
 from worklore.kernel.db import Base
@@ -16,6 +17,9 @@ from worklore.vault import keys
 
 TABLES = (CATALOG, configuration, events, handles, idempotency, jobs, keys, nodes, schema_migration, sequence)
 """Imported for the tables they define."""
+
+DOUBLE = 53
+"""The binary digits of a double-precision number."""
 
 connection = context.config.attributes["connection"]
 
@@ -29,11 +33,16 @@ def render(kind: str, thing: Any, _: AutogenContext) -> str | Literal[False]:
     return False
 
 
+def differs(_: Any, __: Any, ___: Any, found: TypeEngine[Any], wanted: TypeEngine[Any]) -> bool | None:
+    """Whether a column's type differs; None for Alembic's own opinion. MariaDB calls FLOAT(53) DOUBLE, as it is one."""
+    return False if isinstance(found, Double) and isinstance(wanted, Float) and wanted.precision == DOUBLE else None
+
+
 context.configure(
     connection=connection,
     target_metadata=Base.metadata,  # complete, now that every module with a table is imported
     render_as_batch=connection.dialect.name == "sqlite",
-    compare_type=True,
+    compare_type=differs,
     render_item=render,
     transaction_per_migration=False,
 )
