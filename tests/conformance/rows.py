@@ -2,6 +2,7 @@
 
 import random
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -48,6 +49,7 @@ class Rows:
     _samples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     _parents: dict[str, list[str]] = field(default_factory=dict)
     _stranger: tuple[str, httpx2.Client] | None = None
+    _turns: dict[Column[Any], int] = field(default_factory=dict)
     _insider: httpx2.Client | None = None
     _machine: httpx2.Client | None = None
 
@@ -72,7 +74,7 @@ class Rows:
         for key in column.foreign_keys:
             return self.parent(CATALOG.by_table[key.column.table.description])
         if column.name in rules.CHOICES.get(noun.name, {}):
-            return chance.choice(rules.CHOICES[noun.name][column.name])
+            return self._next(column, rules.CHOICES[noun.name][column.name])
         if column.name in rules.RANGES.get(noun.name, {}):
             return self.number(*rules.RANGES[noun.name][column.name])
         if "form" in column.info:
@@ -81,7 +83,7 @@ class Rows:
             case Id():
                 return self.key()
             case Enum():
-                return chance.choice(kind.enums)
+                return self._next(column, kind.enums)
             case Boolean():
                 return chance.random() < 0.5
             case UtcDateTime():
@@ -108,6 +110,11 @@ class Rows:
             case LargeBinary():
                 raise AssertionError("no noun shows bytes yet")
         raise AssertionError(f"no value for {column}")
+
+    def _next(self, column: Column[Any], choices: Sequence[Any]) -> Any:
+        """One after the other, so that two records made in succession differ."""
+        turn = self._turns[column] = self._turns.get(column, -1) + 1
+        return choices[turn % len(choices)]
 
     @staticmethod
     def _late(column: Column[Any]) -> int:

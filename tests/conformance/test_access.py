@@ -435,7 +435,8 @@ def test_every_operation_says_what_it_needs_and_does() -> None:
     }
 
 
-def test_every_operation_but_the_open_ones_needs_a_token(hub: Any) -> None:
+def test_every_operation_but_the_open_ones_needs_a_token(sqlite_hub: Any) -> None:
+    hub = sqlite_hub
     with hub.client() as anyone:
         for method, path, _ in operations():
             route = hub.url + path.replace("{id}", str(uuid.uuid4())).replace("{agent}", "claude-code").replace(

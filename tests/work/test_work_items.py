@@ -26,7 +26,7 @@ def test_deleting_a_client_takes_its_key_off_what_names_a_project_that_goes_too(
     project = api.post("/projects", json={"client_id": client["id"], "name": "Mail"}).json()
     snippet = api.post(
         "/context-snippets",
-        json={"project_id": project["id"], "category": "reference", "title": "Relay", "dense_content": "Port 587"},
+        json={"project_id": project["id"], "category": "pattern", "title": "Relay", "dense_content": "Port 587"},
     )
     assert snippet.status_code == 201, snippet.text
     assert snippet.json()["client_id"] == client["id"]
