@@ -39,7 +39,7 @@ DESCRIPTION: Final = "The record of work and the memory that people and their AI
 SUBSCRIPTIONS: Final[Subscriptions] = {}
 """Who hears of which event."""
 
-REPEATING: Final[Mapping[str, int]] = {"deliver-events": 2, "forget-idempotency-keys": 3600}
+REPEATING: Final[Mapping[str, int]] = {"deliver-events": 30, "forget-idempotency-keys": 3600}
 """Background jobs of the hub and the seconds between their runs."""
 
 

@@ -38,12 +38,10 @@ class Context(ReadContext):
     Attributes:
         message: why the caller changes something; kept with each audit row.
         dry_run: True when the transaction will be rolled back and the result only shown.
-        origin: the operation's name, such as ``POST /api/v1/clients``.
     """
 
     message: str | None = None
     dry_run: bool = False
-    origin: str | None = None
 
     @property
     def info(self) -> dict[Any, Any]:

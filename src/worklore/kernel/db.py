@@ -233,14 +233,6 @@ def is_transient(error: BaseException) -> bool:
     return number in {DEADLOCK, LOCK_WAIT_TIMEOUT, RECORD_CHANGED}
 
 
-def is_lock_timeout(error: BaseException) -> bool:
-    """True when another transaction held a lock for longer than we wait."""
-    cause = getattr(error, "orig", None)
-    return getattr(cause, "sqlstate", None) == "55P03" or bool(
-        cause and cause.args and cause.args[0] == LOCK_WAIT_TIMEOUT
-    )
-
-
 def is_check_violation(error: DBAPIError) -> bool:
     """True for a refused CHECK constraint; MariaDB raises it as an operational error, 4025."""
     cause = error.orig

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from worklore.kernel.audit import unaudited
 from worklore.kernel.context import Context
 from worklore.kernel.db import Created, Record
-from worklore.kernel.transaction import Database, Operation
+from worklore.kernel.transaction import Database
 from worklore.kernel.types import Line, column, utcnow, uuid7
 
 LEASE: Final = timedelta(minutes=5)
@@ -138,12 +138,11 @@ def settle(ctx: Context, job: Job, error: Exception | None) -> None:
 
 
 class Runner:
-    """Threads that carry out jobs until stopped. :meth:`wake` makes them look at once."""
+    """Threads that carry out jobs until stopped."""
 
     def __init__(self, database: Database, handlers: Mapping[str, Handler], threads: int) -> None:
         self._database = database
         self._handlers = handlers
-        self._wake = threading.Event()
         self._stopping = threading.Event()
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
         self._threads = [threading.Thread(target=self._loop, name=f"job-{n}", daemon=True) for n in range(threads)]
@@ -153,14 +152,9 @@ class Runner:
         for thread in self._threads:
             thread.start()
 
-    def wake(self) -> None:
-        """There may be work now."""
-        self._wake.set()
-
     def stop(self) -> None:
         """Finish the jobs in hand and end."""
         self._stopping.set()
-        self._wake.set()
         for thread in self._threads:
             thread.join()
 
@@ -172,13 +166,12 @@ class Runner:
                 log.warning("background work is waiting for the database", error=type(error).__name__)
                 busy = False
             if not busy:
-                self._wake.wait(POLL_SECONDS)
-                self._wake.clear()
+                self._stopping.wait(POLL_SECONDS)
 
     def run_one(self) -> bool:
         """Claim and carry out one job; False when there was none."""
         kinds = frozenset(self._handlers)
-        job = self._database.write(lambda ctx: claim(ctx, self._owner, kinds), Operation(origin="jobs"))
+        job = self._database.write(lambda ctx: claim(ctx, self._owner, kinds))
         if job is None:
             return False
         failure: Exception | None = None
@@ -187,5 +180,5 @@ class Runner:
         except Exception as error:
             log.exception("background job failed", kind=job.kind, attempt=job.attempt)
             failure = error
-        self._database.write(lambda ctx: settle(ctx, job, failure), Operation(origin="jobs"))
+        self._database.write(lambda ctx: settle(ctx, job, failure))
         return True

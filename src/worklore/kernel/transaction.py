@@ -56,7 +56,6 @@ class Operation:
     request_id: uuid.UUID | None = None
     message: str | None = None
     dry_run: bool = False
-    origin: str | None = None
     guarded: bool = False
 
     def context(self, session: AuditedSession) -> Context:
@@ -67,7 +66,6 @@ class Operation:
             self.request_id or uuid7(),
             message=self.message,
             dry_run=self.dry_run,
-            origin=self.origin,
         )
         session.info[CONTEXT] = ctx
         return ctx

@@ -21,7 +21,7 @@ from worklore.work.identity import Folder, find_project
 AGENTS: Final = frozenset({"claude-code"})
 EVENTS: Final = frozenset({"SessionStart", "UserPromptSubmit"})
 MAX_PROMPT: Final = 20_000
-NOTE_SECONDS: Final = 0.1
+NOTE_SECONDS: Final = 0.2
 
 _LATE: Final[set[asyncio.Task[None]]] = set()
 """Notes under way; the event loop itself holds tasks only weakly."""

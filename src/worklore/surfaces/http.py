@@ -255,7 +255,6 @@ class Gateway:
                 request_id=request_id(request),
                 message=_message(request),
                 dry_run=dry_run,
-                origin=f"{request.method} {request.url.path}",
                 guarded=once is not None,
             )
 
