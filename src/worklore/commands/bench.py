@@ -1,0 +1,30 @@
+"""``worklore bench``: measure recall on a data set."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from worklore.kernel.settings import load
+
+
+def add(commands: Any) -> None:
+    """What the command takes."""
+    bench = commands.add_parser("bench", help="measure recall on a data set").add_subparsers(
+        required=True, metavar="WHAT"
+    )
+    measured = bench.add_parser("recall", help="evidence recall of a data set's folder, beside FTS5 and grep")
+    measured.add_argument("folder", type=Path)
+    measured.add_argument("--json", action="store_true")
+    measured.add_argument("--database-url", help="measure beside this one (WORKLORE_DATABASE_URL)")
+    measured.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure, and print the figures."""
+    from worklore.memory.bench import table  # noqa: PLC0415 - one command needs it
+    from worklore.ops.bench import bench_recall  # noqa: PLC0415 - one command needs it
+
+    result = bench_recall(options.folder, options.database_url or load().url)
+    print(json.dumps(result, indent=2) if options.json else table(result))  # noqa: T201 - a command's answer
+    return 0
