@@ -31,6 +31,8 @@ class Action:
         risk: ``read`` actions get a ReadContext, all others a Context in a unit of work.
         on: the name of the resource whose record it acts on; None for an action of its own.
         path: where an action of its own is reached below the API's root; its name unless given.
+        finds: it answers with a part of the list of ``on`` rather than act on a record: ``(ctx, body, ask)`` gives a
+            Page, where the body's fields come as parameters beside those of the list.
     """
 
     run: Callable[..., Any]
@@ -39,6 +41,7 @@ class Action:
     risk: Risk
     on: str | None = None
     path: str | None = None
+    finds: bool = False
 
     @cached_property
     def description(self) -> str:
@@ -49,7 +52,7 @@ class Action:
     def body(self) -> type[BaseModel] | None:
         """The model of what the caller sends."""
         hints: dict[str, type[BaseModel]] = get_type_hints(self.run)
-        position = 1 if self.on is None else 2
+        position = 1 if self.on is None or self.finds else 2
         names = list(inspect.signature(self.run).parameters)
         return hints[names[position]] if len(names) > position else None
 

@@ -4,7 +4,6 @@ What a principal may not see does not exist for it: not in a list, not by id, no
 child by child through the session, so that nothing disappears without an audit entry.
 """
 
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +15,7 @@ from sqlalchemy import (
     ForeignKey,
     Select,
     UniqueConstraint,
+    and_,
     bindparam,
     inspect,
     null,
@@ -66,9 +66,10 @@ def visibility(resource: Resource, principal: Principal) -> ColumnElement[bool] 
     return None if principal.clients is None else resource.visible(principal)
 
 
-def list_(ctx: ReadContext, resource: Resource, ask: Ask) -> Page:
-    """One page of a list, straight from the cursor to wire form."""
-    extra = visibility(resource, ctx.principal)
+def list_(ctx: ReadContext, resource: Resource, ask: Ask, only: ColumnElement[bool] | None = None) -> Page:
+    """One page of a list, straight from the cursor to wire form; of the rows that are ``only`` so, when given."""
+    conditions = [condition for condition in (visibility(resource, ctx.principal), only) if condition is not None]
+    extra = and_(*conditions) if conditions else None
     made, values = statement(resource, ask, extra)
     connection = ctx.session.connection()
     rows: Sequence[Any] = connection.execute(made, values).fetchall()
@@ -99,51 +100,54 @@ def _deleted(ctx: ReadContext, resource: Resource, ask: Ask) -> list[dict[str, A
     return [{"id": str(row.record_id), "deleted_at": iso(row.deleted_at)} for row in ctx.session.execute(gone)]
 
 
-def get(ctx: ReadContext, resource: Resource, key: uuid.UUID, fields: tuple[str, ...]) -> dict[str, Any]:
-    """One record in wire form, always with its version when it has one.
+def get(
+    ctx: ReadContext, resource: Resource, key: object, fields: tuple[str, ...], *, by: str = "id"
+) -> dict[str, Any]:
+    """One record in wire form, by its id or another field that no two share; always with its version if it has one.
 
     Raises:
         NotFoundError: there is none, or the principal may not see it.
     """
     shown = fields if not resource.mutable or "version" in fields else (*fields, "version")
-    made = _by_id(resource, shown)
+    made = _one(resource, shown, by)
     if ctx.principal.clients is not None:
         made = made.where(resource.visible(ctx.principal))
     connection = ctx.session.connection()
     row = connection.execute(made, {"key": key}).first()
     if row is None:
-        raise missing(resource, key)
+        raise missing(resource, key, by)
     return to_wire([row], shown, converters(resource, shown, connection.dialect))[0]
 
 
 @lru_cache(maxsize=512)
-def _by_id(resource: Resource, names: tuple[str, ...]) -> Select[Any]:
+def _one(resource: Resource, names: tuple[str, ...], by: str) -> Select[Any]:
     columns = wire(resource).fields
-    table = resource.table
+    key = resource.table.c[by]
     return select(*(type_coerce(columns[name], Raw()).label(name) for name in names)).where(
-        table.c.id == bindparam("key", type_=table.c.id.type)
+        key == bindparam("key", type_=key.type)
     )
 
 
-def load(ctx: ReadContext, resource: Resource, key: uuid.UUID) -> Any:
-    """One record as an object of its class.
+def load(ctx: ReadContext, resource: Resource, key: object, *, by: str = "id") -> Any:
+    """One record as an object of its class, by its id or another field that no two share.
 
     Raises:
         NotFoundError: there is none, or the principal may not see it.
     """
-    table = resource.table
-    made = select(resource.model).where(table.c.id == key)
+    made = select(resource.model).where(resource.table.c[by] == key)
     if ctx.principal.clients is not None:
         made = made.where(resource.visible(ctx.principal))
     found = ctx.session.execute(made).scalar_one_or_none()
     if found is None:
-        raise missing(resource, key)
+        raise missing(resource, key, by)
     return found
 
 
-def missing(resource: Resource, key: object) -> NotFoundError:
+def missing(resource: Resource, key: object, by: str = "id") -> NotFoundError:
     """The error for a record that is not there, or may not be known to be."""
-    return NotFoundError(f"There is no {resource.name} with the id {key}.", hint=f"List {resource.plural} to find it.")
+    return NotFoundError(
+        f"There is no {resource.name} with the {by} {str(key)[:80]}.", hint=f"List {resource.plural} to find it."
+    )
 
 
 def shown(resource: Resource, record: Any, fields: Iterable[str] | None = None) -> dict[str, Any]:

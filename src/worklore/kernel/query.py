@@ -192,6 +192,15 @@ def understand(resource: Resource, parameters: Sequence[tuple[str, str]]) -> Ask
     )
 
 
+def equal(resource: Resource, name: str, text: str) -> Condition:
+    """The condition that a field has the value written as ``text``.
+
+    Raises:
+        BadRequestError: the field takes no such value.
+    """
+    return Condition(name, "", _parse(wire(resource).adapters[name], name, text))
+
+
 def _condition(resource: Resource, parameter: str, text: str) -> Condition:
     name, divider, operator = parameter.partition("__")
     if bool(divider) != bool(operator) or name not in filterable(resource) or operator not in suffixes(resource, name):

@@ -7,7 +7,7 @@ from functools import cached_property
 from inspect import cleandoc
 from typing import Any, Final, cast
 
-from sqlalchemy import Table
+from sqlalchemy import Table, UniqueConstraint
 from sqlalchemy.orm import InstrumentedAttribute
 
 from worklore.kernel.access import Visibility
@@ -47,6 +47,7 @@ class Resource:
         filters: fields that may be filtered and sorted by.
         search: text fields that ``q`` looks into.
         columns: the fields of the brief form and of tables.
+        by: named look-ups, each a name and the field: a list, or the one record where no two share the field.
         server_set: fields that callers may read and never set.
         fixed: fields that are set once, on creation.
         hidden: fields that are never shown, such as a password's hash.
@@ -61,6 +62,7 @@ class Resource:
     filters: tuple[Field, ...] = ()
     search: tuple[Field, ...] = ()
     columns: tuple[Field, ...] = ()
+    by: tuple[tuple[str, Field], ...] = ()
     server_set: tuple[Field, ...] = ()
     fixed: tuple[Field, ...] = ()
     hidden: tuple[Field, ...] = ()
@@ -81,6 +83,14 @@ class Resource:
     def mutable(self) -> bool:
         """True when its rows carry a version."""
         return "version" in self.table.c
+
+    def is_unique(self, name: str) -> bool:
+        """True when no two rows have the same value of the column."""
+        groups = [
+            *(constraint.columns for constraint in self.table.constraints if isinstance(constraint, UniqueConstraint)),
+            *(index.columns for index in self.table.indexes if index.unique),
+        ]
+        return bool(self.table.c[name].unique) or any([column.name for column in group] == [name] for group in groups)
 
     def scope(self, verb: str) -> str:
         """``noun:verb``, with list and get as ``read``, create and patch as ``write``."""
