@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,19 @@ def test_the_second_machines_agent_is_told_what_the_first_did(tmp_path: Path) ->
     assert processes(tmp_path) == []
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """What starts now may be interrupted: a shell starts its background jobs, such as this run, with SIGINT ignored.
+
+    A program keeps what it was started with, as it should, and only a handler of our own is not inherited.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.usefixtures("interruptible")
 def test_interrupted_it_leaves_nothing_behind(tmp_path: Path, end: signal.Signals) -> None:
     demo = subprocess.Popen(DEMO, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(tmp_path))
     assert waited(lambda: any(tmp_path.glob("worklore-demo-*/ready.json")))

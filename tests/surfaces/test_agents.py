@@ -1,12 +1,15 @@
 """What agents' hooks are answered."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 import httpx2
 import pytest
 
+from tests.client.conftest import waited
 from tests.conftest import TestHub, unique
 from tests.memory.transcripts import conversation, folder, piece
 from worklore.identity.token import TokenKind
@@ -60,6 +63,16 @@ def test_nothing_is_told_twice_in_a_session(elsewhere: httpx2.Client, identity: 
     assert ask(elsewhere, "UserPromptSubmit", identity, unique(), "the nas-07 backup fails")
 
 
+def test_nothing_is_told_twice_to_prompts_that_come_at_once(elsewhere: httpx2.Client, identity: dict[str, Any]) -> None:
+    """The note that something was told is written after the answer: until then the process itself remembers."""
+    session = unique()
+    events = ["SessionStart", "UserPromptSubmit"] * 4
+    with ThreadPoolExecutor(len(events)) as threads:
+        asking = partial(ask, elsewhere, identity=identity, session=session, prompt="the nas-07 backup fails")
+        told = "".join(threads.map(asking, events))
+    assert [told.count(text) for text in TALK] == [1, 1]
+
+
 def test_a_prompt_that_nothing_bears_on_gets_nothing(elsewhere: httpx2.Client, identity: dict[str, Any]) -> None:
     for prompt in ("write a haiku about autumn", "", "the and of", "backup", "\0"):
         told = ask(elsewhere, "UserPromptSubmit", identity, unique(), prompt)
@@ -82,6 +95,7 @@ def test_a_folder_nobody_knows_is_told_nothing_and_leaves_nothing(elsewhere: htt
 def test_what_was_told_is_on_record(elsewhere: httpx2.Client, identity: dict[str, Any]) -> None:
     session = unique()
     ask(elsewhere, "SessionStart", identity, session)
+    assert waited(lambda: elsewhere.get("/sessions", params={"external_key": session}).json()["items"] != [])
     [row] = elsewhere.get("/sessions", params={"external_key": session}).json()["items"]
     injected = elsewhere.get("/injections", params={"session_id": row["id"]}).json()["items"]
     assert {(item["event"], item["why"]) for item in injected} == {("SessionStart", "recent work")}

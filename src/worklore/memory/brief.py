@@ -4,10 +4,12 @@ Both are data in one known tag, dated and attributed, and say nothing twice in a
 memory bears on is answered with nothing.
 """
 
+import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from sqlalchemy import select
 
@@ -35,6 +37,33 @@ SHARED_TERMS: Final = 2
 """A turn bears on a prompt when they share so many terms, or the prompt's only ones."""
 
 
+@dataclass(slots=True, weakref_slot=True, eq=False)
+class Telling:
+    """The turns that one session is being told by this process, until the note of them has committed or failed.
+
+    Hold ``lock`` from before the database is looked at until the choice is in ``turns``: what another answer chose
+    meanwhile is then in the one or in the other.
+    """
+
+    turns: set[str] = field(default_factory=set[str])
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+_FINDING: Final = threading.Lock()
+
+
+def telling(ctx: ReadContext, agent: str, key: str) -> Telling:
+    """What a session is being told. It lasts as long as somebody holds it: keep it until the note is written."""
+    if key == CHECK_SESSION:
+        return Telling()
+    with _FINDING:
+        under_way: WeakValueDictionary[Any, Telling] = ctx.derived.setdefault("telling", WeakValueDictionary())
+        found = under_way.get((agent, key))
+        if found is None:
+            found = under_way[agent, key] = Telling()
+        return found
+
+
 @dataclass(frozen=True, slots=True)
 class Asker:
     """The agent's session that is to be told something: the agent, its own id of the session, and the project."""
@@ -42,11 +71,12 @@ class Asker:
     agent: str
     key: str
     project: Project
+    being_told: frozenset[str] = frozenset()
 
     def said_or_told(self, ctx: ReadContext) -> tuple[uuid.UUID | None, set[str]]:
-        """The session's id, if the hub knows it yet, and the turns it was told."""
+        """The session's id, if the hub knows it yet, and the turns it was told or is being told."""
         session = session_of(ctx, self.agent, self.key)
-        return (session.id, told(ctx, session.id)) if session else (None, set())
+        return (session.id, told(ctx, session.id) | self.being_told) if session else (None, set(self.being_told))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,19 @@
 """What agents' hooks ask: the hub parses, decides and answers with the exact bytes to print."""
 
-import asyncio
 import json
-from collections.abc import Coroutine
 from typing import Any, Final, cast
 from urllib.parse import unquote
 
 import orjson
 import structlog
 from fastapi import APIRouter, Depends, Request, Response
+from sqlalchemy.exc import DBAPIError
+from starlette.background import BackgroundTask
 
 from worklore.kernel.context import ReadContext
-from worklore.kernel.errors import InvalidError, NotFoundError
+from worklore.kernel.errors import HubError, InvalidError, NotFoundError
 from worklore.kernel.wire import CleanStr, clean_text
-from worklore.memory.brief import Asker, Told, bearing, brief, write_down
+from worklore.memory.brief import Asker, Telling, Told, bearing, brief, telling, write_down
 from worklore.memory.capture import CursorOf, cursor
 from worklore.surfaces.http import Gateway, read_body
 from worklore.work.identity import Folder, find_project
@@ -21,10 +21,6 @@ from worklore.work.identity import Folder, find_project
 AGENTS: Final = frozenset({"claude-code"})
 EVENTS: Final = frozenset({"SessionStart", "UserPromptSubmit"})
 MAX_PROMPT: Final = 20_000
-NOTE_SECONDS: Final = 0.2
-
-_LATE: Final[set[asyncio.Task[None]]] = set()
-"""Notes under way; the event loop itself holds tasks only weakly."""
 
 log = structlog.get_logger()
 
@@ -51,21 +47,39 @@ def routes(gateway: Gateway) -> APIRouter:
         given = _given(await read_body(request))
         folder = _folder(request, given)
         prompt = _text(given, "prompt")[:MAX_PROMPT]
+        session = _text(given, "session_id")[:200] or "unknown"
 
-        def look_up(ctx: ReadContext) -> tuple[Asker, Told] | None:
-            project = find_project(ctx, folder)
-            if project is None:
-                return None
-            asker = Asker(agent, _text(given, "session_id")[:200] or "unknown", project)
-            return asker, brief(ctx, asker) if event == "SessionStart" else bearing(ctx, asker, prompt)
+        def look_up(ctx: ReadContext) -> tuple[Asker, Told, Telling] | None:
+            under_way = telling(ctx, agent, session)
+            with under_way.lock:
+                # Copied before the first look at the database: what goes from it later is in what we see there.
+                being_told = frozenset(under_way.turns)
+                project = find_project(ctx, folder)
+                if project is None:
+                    return None
+                asker = Asker(agent, session, project, being_told)
+                told = brief(ctx, asker) if event == "SessionStart" else bearing(ctx, asker, prompt)
+                under_way.turns.update(told.why)
+            return asker, told, under_way
 
         found = await gateway.read(request, "memory:read", look_up, long=True)
         if found is None or not found[1].text:
             return Response(b"")
-        asker, told = found
-        await _noted(gateway.write(request, "memory:read", lambda ctx: write_down(ctx, asker, event, told)))
+        asker, told, under_way = found
+
+        async def noted() -> None:
+            try:
+                await gateway.write(request, "memory:read", lambda ctx: write_down(ctx, asker, event, told))
+            except (HubError, DBAPIError) as error:
+                # The agent has its answer; the turns may be told a second time.
+                log.warning("what was told could not be noted", error=type(error).__name__)
+            finally:
+                under_way.turns.difference_update(told.why)
+
         answer = {"hookSpecificOutput": {"hookEventName": event, "additionalContext": told.text}}
-        return Response(orjson.dumps(answer), headers={"x-worklore-tokens": str(told.tokens)})
+        headers = {"x-worklore-tokens": str(told.tokens)}
+        # The agent waits for the text, not for the note of it.
+        return Response(orjson.dumps(answer), headers=headers, background=BackgroundTask(noted))
 
     @router.get(
         "/capture",
@@ -78,23 +92,6 @@ def routes(gateway: Gateway) -> APIRouter:
         return await gateway.read(request, "memory:write", lambda ctx: cursor(ctx, agent, session, source))
 
     return router
-
-
-async def _noted(writing: Coroutine[Any, Any, None]) -> None:
-    """Wait for the note that something was told, but not for long: an agent waits for the text.
-
-    A note that is late goes on by itself. One that fails is logged; the turn may then be told a second time.
-    """
-    task = asyncio.create_task(writing)
-    _LATE.add(task)
-    task.add_done_callback(_done)
-    await asyncio.wait({task}, timeout=NOTE_SECONDS)
-
-
-def _done(task: asyncio.Task[None]) -> None:
-    _LATE.discard(task)
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.warning("what was told could not be noted", error=type(error).__name__)
 
 
 def _given(body: bytes) -> dict[str, Any]:
