@@ -93,7 +93,9 @@ async def read_body(request: Request) -> bytes:
         if size > MAX_BODY:
             raise _too_large()
         chunks.append(chunk)
-    return b"".join(chunks)
+    # Where the log of requests finds it; it is not read a second time.
+    body = request.state.body = b"".join(chunks)
+    return body
 
 
 def _too_large() -> TooLargeError:
@@ -186,10 +188,11 @@ class Gateway:
                 "There is no bearer token.", hint="Send `Authorization: Bearer <token>`.", code="token-missing"
             )
         known = self.authenticator.cached(token)
-        if known is not None:
-            return known
-        with self.database.read(_NOBODY) as ctx:
-            return self.authenticator.authenticate(ctx, token)
+        if known is None:
+            with self.database.read(_NOBODY) as ctx:
+                known = self.authenticator.authenticate(ctx, token)
+        request.state.principal = known
+        return known
 
     async def admit(self, request: Request, scope: str | None) -> None:
         """Turn away, before anything it sent is read, whoever has no valid token or lacks the scope.
@@ -302,6 +305,7 @@ def _message(request: Request) -> str | None:
 def problem(error: HubError, request: Request) -> Response:
     """The answer to an error the caller is told about."""
     body = error.problem() | {"instance": request.url.path, "request_id": str(request_id(request))}
+    request.state.error = f"{error.code}: {body['title']}"
     headers = {"content-type": "application/problem+json"}
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"
