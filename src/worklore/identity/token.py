@@ -69,6 +69,7 @@ class SetupCode(Created, Record):
     """A one-time code that connects a machine on behalf of a user; stored as a keyed hash."""
 
     __tablename__ = "setup_codes"
+    __table_args__ = (Index(None, "user_id"),)
 
     code_hash: Mapped[str] = mapped_column(Line(64), unique=True, info={"sealed": True})
     user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("api_users.id", ondelete="CASCADE"))

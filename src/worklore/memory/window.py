@@ -34,7 +34,7 @@ class MemoryWindow(Created, Record):
         Index(None, "project_id", "seq"),
         Index(None, "session_id", "ordinal"),
         Index(None, "client_id"),
-        Index(None, "transcript_id"),
+        *(Index(None, name) for name in ("transcript_id", "machine_id", "superseded_by")),
     )
     audited = True
 

@@ -23,7 +23,8 @@ class ArchivedWorkItem(Stamped, Record):
     __tablename__ = "archived_work_items"
     __table_args__ = (
         CheckConstraint(f"depth BETWEEN 0 AND {MAX_DEPTH}", name="depth"),
-        *(Index(None, name) for name in ("created_at", "item_type", "archived_at", "session_id", "project_id")),
+        *(Index(None, name) for name in ("created_at", "item_type", "archived_at")),
+        *(Index(None, name) for name in ("session_id", "project_id", "approved_by_session")),
     )
 
     session_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("sessions.id", ondelete="SET NULL"))

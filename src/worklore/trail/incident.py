@@ -48,7 +48,10 @@ class SecurityIncident(Stamped, Record):
     """A breach or the suspicion of one: what was found and what was done about it."""
 
     __tablename__ = "security_incidents"
-    __table_args__ = tuple(Index(None, name) for name in ("client_id", "status", "severity", "incident_date"))
+    __table_args__ = tuple(
+        Index(None, name)
+        for name in ("client_id", "service_id", "infrastructure_id", "status", "severity", "incident_date")
+    )
 
     client_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("clients.id", ondelete="CASCADE"))
     service_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("services.id", ondelete="SET NULL"))

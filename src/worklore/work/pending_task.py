@@ -35,7 +35,9 @@ class PendingTask(Stamped, Record):
     """A follow-up noted in passing, open until somebody takes it up."""
 
     __tablename__ = "pending_tasks"
-    __table_args__ = tuple(Index(None, name) for name in ("client_id", "project_id", "status", "priority"))
+    __table_args__ = tuple(
+        Index(None, name) for name in ("client_id", "project_id", "work_item_id", "status", "priority")
+    )
 
     client_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("clients.id", ondelete="CASCADE"))
     project_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))

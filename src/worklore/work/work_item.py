@@ -94,7 +94,10 @@ class WorkItem(Stamped, Record):
     __table_args__ = (
         CheckConstraint(f"depth BETWEEN 0 AND {MAX_DEPTH}", name="depth"),
         *(Index(None, name) for name in ("session_id", "category", "status", "completed_at")),
-        *(Index(None, name) for name in ("parent_id", "path", "item_type", "deleted_at", "project_id")),
+        *(
+            Index(None, name)
+            for name in ("parent_id", "path", "item_type", "deleted_at", "project_id", "approved_by_session")
+        ),
     )
 
     session_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("sessions.id", ondelete="SET NULL"))
