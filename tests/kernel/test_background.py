@@ -1,5 +1,6 @@
 """Jobs and events on each database: leased, repeated, delivered after the commit and never without it."""
 
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -63,6 +64,27 @@ def test_a_lost_lease_is_taken_over_and_its_holder_changes_nothing(database: Dat
     assert job(database, key).state is JobState.running
     database.write(lambda ctx: settle(ctx, second, None))
     assert job(database, key).state is JobState.done
+
+
+def test_a_job_longer_than_its_lease_is_not_taken_over(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worklore.kernel.jobs.LEASE", timedelta(seconds=0.6))
+    name, took_over = kind(), []
+
+    def work(_: Database, __: Any) -> None:
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end:
+            took_over.append(database.write(lambda ctx: claim(ctx, "other", frozenset({name}))))
+            time.sleep(0.1)
+
+    key = database.write(lambda ctx: enqueue(ctx, name, {}))
+    assert Runner(database, {name: work}, 1).run_one()
+    assert set(took_over) == {None}
+    row = job(database, key)
+    assert (row.state, row.attempt, row.lease_expires_at) == (JobState.done, 1, None)
+
+
+def test_workers_that_never_began_can_be_stopped(sqlite_hub: Any) -> None:
+    Runner(sqlite_hub.database, {}, 2).stop()
 
 
 def test_a_handler_that_fails_backs_off_and_ends(database: Database) -> None:

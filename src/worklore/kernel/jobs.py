@@ -1,15 +1,16 @@
 """Background work in the hub's own threads: leased, retried, on all three databases.
 
 A job is a row. A worker claims it by one conditional UPDATE whose row count decides, so that two hub nodes never both
-hold it; a worker that dies loses its lease and the job returns. A handler gets a unit of work of its own and may run
-more than once.
+hold it; a worker renews its lease while it works, and one that dies loses it and the job returns. A handler gets a unit
+of work of its own and may run more than once.
 """
 
 import os
 import socket
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
@@ -112,6 +113,18 @@ def claim(ctx: Context, owner: str, kinds: frozenset[str]) -> Job | None:
     return None
 
 
+def renew(ctx: Context, job: Job) -> bool:
+    """Hold a job for another lease; False when it was taken over."""
+    held = (
+        update(Job)
+        .where(Job.id == job.id, Job.version == job.version)
+        .values(lease_expires_at=ctx.now() + LEASE)
+        .execution_options(synchronize_session=False)
+    )
+    result: Any = ctx.session.execute(unaudited(held, "a lease is no change of the record of work"))
+    return bool(result.rowcount)
+
+
 def settle(ctx: Context, job: Job, error: Exception | None) -> None:
     """Write down how an attempt ended. A worker whose lease was taken over changes nothing."""
     now = ctx.now()
@@ -156,7 +169,8 @@ class Runner:
         """Finish the jobs in hand and end."""
         self._stopping.set()
         for thread in self._threads:
-            thread.join()
+            if thread.ident is not None:  # one that was never started has nothing in hand
+                thread.join()
 
     def _loop(self) -> None:
         while not self._stopping.is_set():
@@ -176,9 +190,31 @@ class Runner:
             return False
         failure: Exception | None = None
         try:
-            self._handlers[job.kind](self._database, job.payload)
+            with self._held(job):
+                self._handlers[job.kind](self._database, job.payload)
         except Exception as error:
             log.exception("background job failed", kind=job.kind, attempt=job.attempt)
             failure = error
         self._database.write(lambda ctx: settle(ctx, job, failure))
         return True
+
+    @contextmanager
+    def _held(self, job: Job) -> Generator[None]:
+        """Renew the lease of a job until its handler has ended."""
+        ended = threading.Event()
+        thread = threading.Thread(target=self._renew, args=(job, ended), name=f"lease-{job.kind}", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def _renew(self, job: Job, ended: threading.Event) -> None:
+        while not ended.wait(LEASE.total_seconds() / 3):
+            try:
+                if not self._database.write(lambda ctx: renew(ctx, job)):
+                    log.warning("a job was taken over while it ran", kind=job.kind, attempt=job.attempt)
+                    return
+            except Exception as error:  # noqa: BLE001 - the next turn may find the database again
+                log.warning("a lease was not renewed", kind=job.kind, error=type(error).__name__)
