@@ -8,14 +8,14 @@ from sqlalchemy import DefaultClause, Double, Float
 from sqlalchemy.sql.elements import False_, True_
 from sqlalchemy.types import TypeEngine
 
-from worklore.kernel import events, handles, idempotency, jobs, nodes, sequence, types
+from worklore.kernel import epoch, events, handles, idempotency, jobs, nodes, sequence, types
 from worklore.kernel.db import Base
 from worklore.ops import schema_migration
 from worklore.resources import CATALOG
 from worklore.runs import configuration
 from worklore.vault import keys
 
-TABLES = (CATALOG, configuration, events, handles, idempotency, jobs, keys, nodes, schema_migration, sequence)
+TABLES = (CATALOG, configuration, epoch, events, handles, idempotency, jobs, keys, nodes, schema_migration, sequence)
 """Imported for the tables they define."""
 
 DOUBLE = 53

@@ -27,7 +27,7 @@ def scratch(near: str) -> Generator[Database]:
                 database.close()
         return
     name = f"worklore_scratch_{uuid7().hex[-12:]}"
-    _on_server(url, f"CREATE DATABASE {name}")
+    create_database(url, name)
     try:
         database = Database(url.set(database=name))
         try:
@@ -35,14 +35,35 @@ def scratch(near: str) -> Generator[Database]:
         finally:
             database.close()
     finally:
-        _on_server(url, f"DROP DATABASE {name}")
+        drop_database(url, name)
 
 
-def _on_server(url: URL, statement: str) -> None:
+def create_database(near: URL, name: str) -> None:
+    """An empty database on the server of another, for text as ours is whatever the server's own default."""
+    if near.get_backend_name() == "postgresql":
+        on_server(near, f"CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING 'UTF8'")
+    else:
+        on_server(near, f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin")
+
+
+def drop_database(near: URL, name: str) -> None:
+    """Remove a database that was made for a task, if it is there."""
+    quote = '"' if near.get_backend_name() == "postgresql" else "`"
+    on_server(near, f"DROP DATABASE IF EXISTS {quote}{name}{quote}")
+
+
+def on_server(url: URL, *statements: str) -> None:
+    """Statements about databases, each by itself.
+
+    Raises:
+        UnavailableError: the server does not let us.
+    """
     engine = server_engine(url)
     try:
-        with engine.connect() as connection:
-            connection.execution_options(isolation_level="AUTOCOMMIT").execute(text(statement))
+        with engine.connect() as plain:
+            connection = plain.execution_options(isolation_level="AUTOCOMMIT")
+            for statement in statements:
+                connection.execute(text(statement))
     except DBAPIError as error:
         raise UnavailableError(
             "The server did not let a scratch database be made or removed.",
