@@ -15,6 +15,7 @@ COMMANDS: Final = {
     "config": "config",
     "db": "database",
     "bench": "bench",
+    "demo-data": "demo_data",
     "openapi": "documents",
     "catalog": "documents",
 }

@@ -29,6 +29,7 @@ HUB_COMMANDS = {
     "db": "Upgrade, check and back up the hub's database.",
     "config": "Show and check the hub's settings.",
     "bench": "Measure recall and speed of the hub.",
+    "demo-data": "Fill a database with a made-up service provider.",
     "hub": "Other things to do on the hub's own machine.",
 }
 
