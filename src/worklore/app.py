@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 from sqlalchemy import func, select
+from starlette.types import ASGIApp
 
 from worklore.identity.keys import load_key
 from worklore.identity.sign_in import first_user, is_set_up, new_code
@@ -26,8 +27,10 @@ from worklore.kernel.settings import Settings
 from worklore.kernel.transaction import Database
 from worklore.memory.recollection import warm
 from worklore.ops import migrate
+from worklore.ops.api_audit import Journal, Mover
 from worklore.resources import CATALOG
 from worklore.surfaces import agents, health, rest, sign_in
+from worklore.surfaces.api_audit import ApiAudit, Bodies
 from worklore.surfaces.dispatch import Dispatch
 from worklore.surfaces.http import Gateway, install_errors
 from worklore.surfaces.openapi import install_openapi
@@ -70,7 +73,8 @@ class Hub:
     database: Database
     gateway: Gateway
     runner: Runner
-    app: FastAPI
+    requests: Mover
+    app: ASGIApp
 
     def setup_code(self) -> str | None:
         """A one-time code for the first machine; None when the hub is set up already."""
@@ -83,6 +87,7 @@ class Hub:
     def close(self) -> None:
         """Finish what runs and let go of the database."""
         self.runner.stop()
+        self.requests.stop()
         self.database.close()
 
 
@@ -103,18 +108,22 @@ def build(settings: Settings) -> Hub:
         migrate.upgrade(database)
         key = load_key(settings.data / "hub.key", create=_may_make_key(database, settings.data / "hub.key"))
         database.write(_prepare)
+        journal = Journal(settings.data / "api-audit")
     except BaseException:
         database.close()
         raise
     authenticator = Authenticator(key)
     gateway = Gateway(database, authenticator)
     runner = Runner(database, HANDLERS, settings.job_threads)
+    requests = Mover(database, journal)
 
     def start() -> None:
         runner.start()
+        requests.start()
         Thread(target=_warm, args=(database,), name="warm-memory", daemon=True).start()
 
-    return Hub(settings, database, gateway, runner, create_app(gateway, settings, on_start=start))
+    app = ApiAudit(create_app(gateway, settings, on_start=start), journal, Bodies(ROOT, CATALOG))
+    return Hub(settings, database, gateway, runner, requests, app)
 
 
 def _warm(database: Database) -> None:

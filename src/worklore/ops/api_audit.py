@@ -1,16 +1,44 @@
-"""The log of requests."""
+"""The log of requests: a line in a journal file before the answer leaves, a row of the table a moment later.
 
+A line that the operating system has taken outlives the process, and costs a request microseconds where a row would
+cost it a transaction. Each hub process has files of its own in the journal's folder and holds a lock while it lives; a
+thread moves whole files into the table, those of dead processes too. An entry's id is made with the line, so that a
+file that is moved twice adds nothing the second time.
+"""
+
+import errno
+import os
+import threading
 import uuid
+from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
 
-from sqlalchemy import Index
+import orjson
+import structlog
+from sqlalchemy import Index, insert, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from worklore.kernel.access import installation
+from worklore.kernel.audit import unaudited
+from worklore.kernel.context import Context
 from worklore.kernel.db import Base
+from worklore.kernel.errors import UnavailableError
+from worklore.kernel.filelock import FileLock
 from worklore.kernel.resource import READ_ONLY, Resource
+from worklore.kernel.transaction import Database
 from worklore.kernel.types import Line, utcnow, uuid7
+
+MOVE_SECONDS: Final = 1.0
+CHUNK: Final = 500
+"""Lines that become rows in one unit of work."""
+
+LOG_SECONDS: Final = 60.0
+"""While the journal cannot be written, the log says so this often."""
+
+log = structlog.get_logger()
 
 
 class ApiAuditEntry(Base):
@@ -59,3 +87,176 @@ API_AUDIT = Resource(
     ),
     verbs=READ_ONLY,
 )
+
+_ADD: Final = unaudited(insert(ApiAuditEntry), "the log of requests is no part of the record of work")
+_FIELDS: Final = frozenset(column.key for column in ApiAuditEntry.__table__.columns)
+
+
+class Journal:
+    """The requests that this process has answered, in files, until they are rows.
+
+    ``broken`` is True while lines cannot be written. The next line that can is preceded by one that tells how many
+    are missing.
+
+    Raises:
+        UnavailableError: the folder cannot be made or written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.name = uuid7().hex
+        self.broken = False
+        self._missing = 0
+        self._missing_since = self._logged_at = utcnow()
+        self._gate = threading.Lock()
+        self._file: int | None = None
+        self._written = 0
+        self._torn = False
+        self.current: Path | None = None
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+            self._lock = FileLock(folder / self.name)
+        except OSError as error:
+            raise UnavailableError(
+                f"The folder {folder} cannot be used: {error.strerror}.", hint="Make it the hub's own."
+            ) from error
+
+    def write(self, entry: Mapping[str, Any]) -> None:
+        """Hand an entry to the operating system. While that fails the log says so, and the entries are counted."""
+        line = orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
+        with self._gate:
+            try:
+                if self.broken:
+                    self._append(orjson.dumps(self._gap(), option=orjson.OPT_APPEND_NEWLINE))
+                    self.broken, self._missing = False, 0
+                self._append(line)
+            except OSError as error:
+                self._lost(error)
+
+    def _append(self, line: bytes) -> None:
+        if self._file is None:
+            self._written += 1
+            self.current = self.folder / f"{self.name}-{self._written:08}.jsonl"
+            self._file = os.open(self.current, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            self._torn = False
+        if self._torn:
+            line = b"\n" + line
+        size = os.write(self._file, line)
+        self._torn = size < len(line)
+        if self._torn:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _lost(self, error: OSError) -> None:
+        now = utcnow()
+        if not self.broken:
+            self._missing_since = now
+        if not self.broken or (now - self._logged_at).total_seconds() > LOG_SECONDS:
+            self._logged_at = now
+            log.error("requests are not written down, changes are refused", folder=str(self.folder), error=str(error))
+        self.broken = True
+        self._missing += 1
+
+    def _gap(self) -> dict[str, Any]:
+        told = f"{self._missing} requests from {self._missing_since.isoformat()} on could not be written down."
+        gap: dict[str, Any] = dict.fromkeys(_FIELDS)
+        return gap | {"id": uuid7(), "user_id": "system", "endpoint": "", "error_message": told, "timestamp": utcnow()}
+
+    def rotate(self) -> None:
+        """End the present file; the next line begins another."""
+        with self._gate:
+            file, self._file, self.current = self._file, None, None
+        if file is not None:
+            os.close(file)
+
+    def finished(self) -> Iterator[Path]:
+        """The files that nobody writes to: our own but the present one, and those of dead processes."""
+        for lock in sorted(self.folder.glob("*.lock")):
+            own = lock.stem == self.name
+            try:
+                held = None if own else FileLock(lock.with_suffix(""))
+            except UnavailableError:
+                continue  # that process lives, and moves its lines itself
+            try:
+                for file in sorted(self.folder.glob(f"{lock.stem}-*.jsonl")):
+                    if file != self.current:
+                        yield file
+            finally:
+                if held is not None:
+                    held.release()
+            if not own and not any(self.folder.glob(f"{lock.stem}-*.jsonl")):
+                lock.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """End the present file; what is not moved is left to the next process."""
+        self.rotate()
+        self._lock.release()
+        if not any(self.folder.glob(f"{self.name}-*.jsonl")):
+            self._lock.path.unlink(missing_ok=True)
+
+
+class Mover(threading.Thread):
+    """The thread that makes rows of the journal's lines, and of those that dead processes left."""
+
+    def __init__(self, database: Database, journal: Journal) -> None:
+        super().__init__(name="api-audit", daemon=True)
+        self._database = database
+        self._journal = journal
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """Move what there is every second until stopped."""
+        self.move()
+        while not self._stopping.wait(MOVE_SECONDS):
+            self.move()
+
+    def stop(self) -> None:
+        """Move what is left and let go of the journal."""
+        self._stopping.set()
+        if self.ident is not None:  # one that was never started cannot be waited for
+            self.join()
+        self.move()
+        self._journal.close()
+
+    def move(self) -> None:
+        """Make rows of every line written so far. A file that cannot be moved now stays for the next time."""
+        self._journal.rotate()
+        for file in self._journal.finished():
+            try:
+                self._take(file)
+            except Exception as error:  # noqa: BLE001 - a file that fails does not hold up the others
+                log.warning("requests wait to be written to the database", file=file.name, error=type(error).__name__)
+
+    def _take(self, file: Path) -> None:
+        rows = list(_rows(file))
+        for start in range(0, len(rows), CHUNK):
+            self._database.write(partial(_add, rows=rows[start : start + CHUNK]))
+        file.unlink()
+
+
+def _rows(file: Path) -> Iterator[dict[str, Any]]:
+    """The entries of a file; what a process that died or a full disk left half written is passed over."""
+    for line in file.read_bytes().split(b"\n"):
+        try:
+            if line:
+                yield _row(orjson.loads(line))
+        except (ValueError, TypeError, KeyError):
+            log.warning("a request was half written and is passed over", file=file.name, bytes=len(line))
+
+
+def _row(entry: dict[str, Any]) -> dict[str, Any]:
+    row = {name: entry[name] for name in _FIELDS}
+    asked = row["request_id"]
+    return row | {
+        "id": uuid.UUID(row["id"]),
+        "request_id": None if asked is None else uuid.UUID(asked),
+        "timestamp": datetime.fromisoformat(row["timestamp"]),
+    }
+
+
+def _add(ctx: Context, rows: list[dict[str, Any]]) -> None:
+    """Add the rows that are not there yet: a process may have died between its commit and the end of the file."""
+    ids = [row["id"] for row in rows]
+    there = set(ctx.session.scalars(select(ApiAuditEntry.id).where(ApiAuditEntry.id.in_(ids))))
+    new = [row for row in rows if row["id"] not in there]
+    if new:
+        ctx.session.connection().execute(_ADD, new)
