@@ -9,21 +9,24 @@ import hashlib
 import time
 import uuid
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import BigInteger, Executable, Index, TextClause, event, insert, inspect
+from sqlalchemy import BigInteger, Executable, Index, TextClause, event, insert, inspect, select, update
 from sqlalchemy.orm import InstanceState, Mapped, Mapper, ORMExecuteState, Session, UOWTransaction, mapped_column
 from sqlalchemy.sql.elements import Null
 
-from worklore.kernel.context import Context
+from worklore.kernel.context import Context, ReadContext
 from worklore.kernel.db import Base
+from worklore.kernel.sequence import Sequence
 from worklore.kernel.types import Line, dumps, utcnow, uuid7, wire_value
 
 MAX_VALUE: Final = 500
 SILENT: Final = frozenset({"id", "version", "created_at", "updated_at"})
 CONTEXT: Final = "context"
+FORGOTTEN: Final = "tombstones-forgotten"
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 CLIENTS: Final = "clients"
 """The table of those for whom work is done; a change is recorded as theirs."""
 
@@ -232,3 +235,20 @@ def record_event(
     """An entry for something that is no change of a row: a sign-in, a refusal, a secret used."""
     entry = _who(ctx.session) | {"action": action, "table_name": table, "record_id": record, "client_id": None}
     ctx.session.connection().execute(_ADD_ENTRY, entry | {"changed": facts, "outcome": outcome})
+
+
+def forgotten(ctx: ReadContext) -> datetime | None:
+    """Up to when tombstones are no longer kept; None while all are."""
+    micros = ctx.session.scalar(select(Sequence.value).where(Sequence.name == FORGOTTEN))
+    return None if micros is None else EPOCH + timedelta(microseconds=micros)
+
+
+def forget(ctx: Context, until: datetime) -> None:
+    """Write down that tombstones up to a moment are gone, in the transaction that deletes them."""
+    micros = (until - EPOCH) // timedelta(microseconds=1)
+    connection = ctx.session.connection()
+    former = connection.execute(select(Sequence.value).where(Sequence.name == FORGOTTEN)).scalar()
+    if former is None:
+        connection.execute(insert(Sequence), [{"name": FORGOTTEN, "value": micros}])
+    elif former < micros:
+        connection.execute(update(Sequence).where(Sequence.name == FORGOTTEN).values(value=micros))

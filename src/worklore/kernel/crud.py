@@ -25,10 +25,17 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from worklore.kernel.access import Principal, PrincipalKind
-from worklore.kernel.audit import Tombstone
+from worklore.kernel.audit import Tombstone, forgotten
 from worklore.kernel.context import Context, ReadContext
 from worklore.kernel.db import Base, is_check_violation
-from worklore.kernel.errors import ConflictError, InvalidError, NotFoundError, StaleError, VersionRequiredError
+from worklore.kernel.errors import (
+    BadRequestError,
+    ConflictError,
+    InvalidError,
+    NotFoundError,
+    StaleError,
+    VersionRequiredError,
+)
 from worklore.kernel.query import Ask, converters, count, cursor_of, statement, to_wire
 from worklore.kernel.resource import Catalog, Resource
 from worklore.kernel.types import Raw, iso, wire_value
@@ -37,7 +44,7 @@ from worklore.kernel.wire import sent, wire
 MAX_LISTED: Final = 20
 """Children named in a refusal."""
 
-MAX_TOMBSTONES: Final = 1000
+MAX_TOMBSTONES: Final = 10_000
 DELETED: Final = "deleted"
 """Where a unit of work keeps the list of what it deletes, for a dry run to show."""
 
@@ -89,15 +96,28 @@ def list_(ctx: ReadContext, resource: Resource, ask: Ask, only: ColumnElement[bo
 
 
 def _deleted(ctx: ReadContext, resource: Resource, ask: Ask) -> list[dict[str, Any]]:
+    """The tombstones since the moment asked for: all of them.
+
+    Raises:
+        BadRequestError: they are no longer kept, or more than ``MAX_TOMBSTONES``.
+    """
     gone = (
         select(Tombstone.record_id, Tombstone.deleted_at)
         .where(Tombstone.table_name == resource.table.description, Tombstone.deleted_at >= ask.since)
         .order_by(Tombstone.deleted_at)
-        .limit(MAX_TOMBSTONES)
+        .limit(MAX_TOMBSTONES + 1)
     )
     if ctx.principal.clients is not None:
         gone = gone.where(Tombstone.client_id.in_(sorted(ctx.principal.clients)))
-    return [{"id": str(row.record_id), "deleted_at": iso(row.deleted_at)} for row in ctx.session.execute(gone)]
+    rows = ctx.session.execute(gone).all()
+    before = forgotten(ctx)
+    if len(rows) > MAX_TOMBSTONES or (before is not None and ask.since is not None and ask.since <= before):
+        raise BadRequestError(
+            "Not every deletion since then can be told.",
+            hint="Read the whole list anew, without `since`, and ask from that time on.",
+            code="since-too-old",
+        )
+    return [{"id": str(row.record_id), "deleted_at": iso(row.deleted_at)} for row in rows]
 
 
 def get(
