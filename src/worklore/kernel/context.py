@@ -14,6 +14,9 @@ from worklore.kernel.types import utcnow, uuid7
 DERIVED: Final = "derived"
 """Where a session holds its database's derived state."""
 
+READING: Final = "reading"
+"""Where a session holds the engine of those who only read: what is asked after a write has failed is asked there."""
+
 
 @dataclass(slots=True)
 class ReadContext:

@@ -14,7 +14,6 @@ from sqlalchemy import (
     ColumnElement,
     ForeignKey,
     Select,
-    UniqueConstraint,
     and_,
     bindparam,
     inspect,
@@ -22,12 +21,12 @@ from sqlalchemy import (
     select,
     type_coerce,
 )
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError
 
 from worklore.kernel.access import Principal, PrincipalKind
 from worklore.kernel.audit import Tombstone, forgotten
 from worklore.kernel.context import Context, ReadContext
-from worklore.kernel.db import Base, is_check_violation
+from worklore.kernel.db import Base
 from worklore.kernel.errors import (
     BadRequestError,
     ConflictError,
@@ -37,6 +36,7 @@ from worklore.kernel.errors import (
     VersionRequiredError,
 )
 from worklore.kernel.query import Ask, converters, count, cursor_of, statement, to_wire
+from worklore.kernel.refusals import complete, no_such, refused
 from worklore.kernel.resource import Catalog, Resource
 from worklore.kernel.types import Raw, iso, wire_value
 from worklore.kernel.wire import sent, wire
@@ -196,7 +196,8 @@ class Writer:
             record = resource.model(**values)
             ctx.session.add(record)
             made.append(record)
-            self._store(ctx, resource, record, {}, empty=[name for name, value in values.items() if value is None])
+            empty = [name for name, value in values.items() if value is None]
+            self._store(ctx, resource, record, {}, empty=empty, beside=made)
         if ctx.principal.clients is not None:
             for record in made:
                 load(ctx, resource, record.id)
@@ -252,8 +253,16 @@ class Writer:
         )
 
     def _store(
-        self, ctx: Context, resource: Resource, record: Any, former: Mapping[str, Any], *, empty: Iterable[str] = ()
+        self,
+        ctx: Context,
+        resource: Resource,
+        record: Any,
+        former: Mapping[str, Any],
+        *,
+        empty: Iterable[str] = (),
+        beside: Sequence[Any] = (),
     ) -> None:
+        values: Mapping[str, Any] = {}
         try:
             if resource.check is not None:
                 with ctx.session.no_autoflush:
@@ -262,10 +271,16 @@ class Writer:
                 # A null that was sent is a null; None alone would ask for the column's default.
                 if inspect(resource.model).column_attrs[name].columns[0].default is not None:
                     setattr(record, name, null())
+            # Copied, since a flush that fails takes them from the record.
+            values = _held(record)
             ctx.session.flush()
+        except InvalidError as error:
+            complete(resource, _held(record), error)
+            raise
         except DBAPIError as error:
+            ids = [each.id for each in beside]
             # A row that moved on meanwhile is no error yet: the unit runs again and compares versions anew.
-            raise refused(resource, error) or error from error
+            raise refused(ctx, self._catalog, resource, values, error, beside=ids) or error from error
 
     def _check_parents(self, ctx: Context, resource: Resource, values: Mapping[str, Any]) -> None:
         if ctx.principal.clients is None:
@@ -280,7 +295,7 @@ class Writer:
                 try:
                     load(ctx, parent, value)
                 except NotFoundError as error:
-                    raise InvalidError(f"{name} names no {parent.name} that you can see.", field=name) from error
+                    raise no_such(self._catalog, resource, key.parent.key, values) from error
 
     def _delete(self, ctx: Context, record: Any, *, cascade: bool) -> None:
         model = cast("type[Base]", type(record))
@@ -338,6 +353,10 @@ class Writer:
         }
 
 
+def _held(record: Base) -> dict[str, Any]:
+    return dict(vars(record))
+
+
 def children(model: type[Base]) -> Iterator[tuple[ForeignKey, type[Base]]]:
     """The foreign keys that point at a class's table, with the classes they are in, in a stable order."""
     table = model.__table__
@@ -346,29 +365,3 @@ def children(model: type[Base]) -> Iterator[tuple[ForeignKey, type[Base]]]:
             for key in column.foreign_keys:
                 if key.column.table is table:
                     yield key, mapper.class_
-
-
-def refused(resource: Resource, error: DBAPIError) -> InvalidError | ConflictError | None:
-    """What a refused write means for the caller; None when it is no fault of the request."""
-    text = str(error.orig).lower()
-    if isinstance(error, IntegrityError) and ("unique" in text or "duplicate" in text):
-        fields = next((names for name, names in _unique(resource) if name in text), None) or next(
-            (names for _, names in _unique(resource) if all(f".{field}" in text for field in names)), ()
-        )
-        same = f" (same {', '.join(fields)})" if fields else ""
-        return ConflictError(f"A {resource.name} like this exists already{same}.", code="duplicate", fields=fields)
-    if isinstance(error, IntegrityError) and "foreign key" in text:
-        return InvalidError(f"The {resource.name} refers to a record that does not exist.", code="reference-missing")
-    if is_check_violation(error):
-        return InvalidError(f"The {resource.name} breaks a rule of its table.", code="check-failed")
-    return None
-
-
-def _unique(resource: Resource) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Name and fields of each unique constraint and index of the table."""
-    for constraint in resource.table.constraints:
-        if isinstance(constraint, UniqueConstraint):
-            yield str(constraint.name), tuple(column.key for column in constraint.columns)
-    for index in resource.table.indexes:
-        if index.unique:
-            yield str(index.name), tuple(column.key for column in index.columns)

@@ -29,7 +29,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from worklore.kernel.access import SYSTEM, Principal
 from worklore.kernel.audit import CONTEXT, AuditedSession
-from worklore.kernel.context import DERIVED, Context, ReadContext
+from worklore.kernel.context import DERIVED, READING, Context, ReadContext
 from worklore.kernel.db import database_url, is_transient, server_engine, sqlite_engine
 from worklore.kernel.errors import UnavailableError
 from worklore.kernel.filelock import FileLock
@@ -97,6 +97,7 @@ class Database:
         else:
             self.writing = self.reading = server_engine(self.url)
             self.glancing = server_engine(self.url, autocommit=True)
+        self._info[READING] = self.glancing
 
     def _file(self) -> Path:
         if not self.url.database or self.url.database == ":memory:":

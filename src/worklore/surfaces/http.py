@@ -5,6 +5,7 @@ occupying a thread; on a server database each request makes one hop to a worker 
 """
 
 import hashlib
+import re
 import threading
 import uuid
 from asyncio import wrap_future
@@ -22,6 +23,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
@@ -41,11 +43,21 @@ from worklore.kernel.errors import (
     UnavailableError,
 )
 from worklore.kernel.idempotency import MAX_KEY
+from worklore.kernel.refusals import MAX_VALUE
 from worklore.kernel.transaction import Database, Operation
 from worklore.kernel.types import uuid7
+from worklore.kernel.wire import INT64
 
 MAX_BODY: Final = 8 * 1024 * 1024
 MAX_MESSAGE: Final = 500
+MAX_ERRORS: Final = 50
+"""Faults of a body that are told."""
+
+SECRET: Final = re.compile("(pass\\w*|secret|tokens?|code|key|credential|seed|value)$", re.IGNORECASE)
+"""Fields whose values are never repeated."""
+
+NOT_THE_FIELDS_OWN: Final = frozenset({"missing", "extra_forbidden", "json_invalid"})
+"""Kinds of fault whose value is the whole body, or that of a field nobody knows."""
 
 _NOBODY: Final = Principal(PrincipalKind.system, "nobody", frozenset())
 """Stands in while a token is looked up."""
@@ -63,6 +75,12 @@ class JsonResponse(Response):
 def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """A JSON answer from JSON-ready values."""
     return JsonResponse(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z), status, headers)
+
+
+def known_already(request: Request, tag: str) -> bool:
+    """True when ``If-None-Match`` names the tag, weak or strong, alone or among others (RFC 9110, 13.1.2)."""
+    known = [item.strip().removeprefix("W/") for item in request.headers.get("if-none-match", "").split(",")]
+    return tag in known or known == ["*"]
 
 
 def request_id(request: Request) -> uuid.UUID:
@@ -125,7 +143,7 @@ def validated(model: type[BaseModel], body: bytes) -> Any:
     """A body as its model.
 
     Raises:
-        InvalidError: it is not JSON or breaks a rule; ``errors`` names each field. Values are not repeated.
+        InvalidError: it is not JSON or breaks a rule; ``errors`` names each field.
     """
     try:
         return model.model_validate_json(body)
@@ -134,13 +152,25 @@ def validated(model: type[BaseModel], body: bytes) -> Any:
 
 
 def not_valid(error: ValidationError) -> InvalidError:
-    """What a body breaks, field by field, without the values."""
+    """What a body breaks, field by field: the rule, and the value where it is short and cannot be a secret."""
     errors = [
         {"field": ".".join(str(part) for part in item["loc"]), "code": item["type"], "message": item["msg"]}
-        for item in error.errors(include_url=False, include_context=False, include_input=False)[:50]
+        | _value_of(item)
+        for item in error.errors(include_url=False, include_context=False)[:MAX_ERRORS]
     ]
     first = errors[0]
-    return InvalidError(f"{first['field'] or 'body'}: {first['message']}.", errors=errors)
+    shown = {"field": first["field"], **({"value": first["value"]} if "value" in first else {})}
+    detail = f"{first['field'] or 'body'}: {first['message']}."
+    return InvalidError(detail, **shown, rule=first["message"], errors=errors)
+
+
+def _value_of(item: ErrorDetails) -> dict[str, Any]:
+    value, name = item["input"], str(item["loc"][-1]) if item["loc"] else ""
+    if item["type"] in NOT_THE_FIELDS_OWN or SECRET.search(name):
+        return {}
+    short = len(value) <= MAX_VALUE if isinstance(value, str) else isinstance(value, float | None)
+    # An integer beyond 64 bits is one that our own JSON could not show.
+    return {"value": value} if short or (isinstance(value, int) and -INT64 <= value < INT64) else {}
 
 
 @dataclass(slots=True)
