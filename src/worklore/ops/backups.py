@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
 import structlog
-from sqlalchemy import Connection, column, inspect, select, table
+from sqlalchemy import Connection, Text, column, inspect, select, table
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
@@ -138,11 +138,11 @@ def make(
         made = Backup.model_validate(
             head
             | {"encrypted": encrypt is not None, "completed_at": utcnow()}
-            | {"size_bytes": file.stat().st_size, "sha256": _sha256(file)}
+            | {"size_bytes": file.stat().st_size, "sha256": sha256_of(file)}
         )
         _note(path, made)
         file.replace(path)
-        _sync(folder)
+        sync(folder)
     log.info("backup made", path=str(path), bytes=made.size_bytes)
     return path
 
@@ -174,7 +174,7 @@ def _newest(connection: Connection, name: str, field: str) -> Any:
     """A field of a table's newest row; None where there is none. The schema may be an older one."""
     if not inspect(connection).has_table(name):
         return None
-    wanted: Any = column(field)
+    wanted = column(field, Text())
     return connection.execute(select(wanted).select_from(table(name)).order_by(wanted.desc())).scalar()
 
 
@@ -236,7 +236,7 @@ def workspace(parent: Path) -> Generator[Path]:
         held.path.unlink(missing_ok=True)
 
 
-def _sync(folder: Path) -> None:
+def sync(folder: Path) -> None:
     """See a new name on the disk; Windows has no such call and needs none."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
@@ -246,7 +246,8 @@ def _sync(folder: Path) -> None:
             os.close(handle)
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a whole file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -427,7 +428,7 @@ def check(path: Path, near: URL, secret: bytes | None, *, told: Told = unheard) 
             if error.code not in FAILURES:
                 raise
             wrong = [error.detail]
-    if backup.sha256 not in {None, _sha256(path)}:
+    if backup.sha256 not in {None, sha256_of(path)}:
         wrong.append("the file's SHA-256 is not the one noted when it was made")
     status = VerificationStatus.failed if wrong else VerificationStatus.passed
     details: dict[str, Any] = {"checked_at": utcnow().isoformat(), "product": version("worklore")}
