@@ -28,6 +28,7 @@ from worklore.kernel.transaction import Database
 from worklore.memory.recollection import warm
 from worklore.ops import migrate
 from worklore.ops.api_audit import Journal, Mover
+from worklore.ops.retention import expire, kept
 from worklore.resources import CATALOG
 from worklore.surfaces import agents, health, rest, sign_in
 from worklore.surfaces.api_audit import ApiAudit, Bodies
@@ -42,7 +43,7 @@ DESCRIPTION: Final = "The record of work and the memory that people and their AI
 SUBSCRIPTIONS: Final[Subscriptions] = {}
 """Who hears of which event."""
 
-REPEATING: Final[Mapping[str, int]] = {"deliver-events": 30, "forget-idempotency-keys": 3600}
+REPEATING: Final[Mapping[str, int]] = {"deliver-events": 30, "forget-idempotency-keys": 3600, "expire-records": 3600}
 """Background jobs of the hub and the seconds between their runs."""
 
 
@@ -114,7 +115,7 @@ def build(settings: Settings) -> Hub:
         raise
     authenticator = Authenticator(key)
     gateway = Gateway(database, authenticator)
-    runner = Runner(database, HANDLERS, settings.job_threads)
+    runner = Runner(database, {**HANDLERS, "expire-records": _expiry(settings)}, settings.job_threads)
     requests = Mover(database, journal)
 
     def start() -> None:
@@ -124,6 +125,17 @@ def build(settings: Settings) -> Hub:
 
     app = ApiAudit(create_app(gateway, settings, on_start=start), journal, Bodies(ROOT, CATALOG))
     return Hub(settings, database, gateway, runner, requests, app)
+
+
+def _expiry(settings: Settings) -> Handler:
+    rules = kept(
+        api_audit=settings.keep_api_audit_days,
+        injections=settings.keep_injections_days,
+        events=settings.keep_events_days,
+        tombstones=settings.keep_tombstones_days,
+        jobs=settings.keep_jobs_days,
+    )
+    return partial(expire, rules=rules)
 
 
 def _warm(database: Database) -> None:
