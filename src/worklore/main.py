@@ -14,6 +14,7 @@ COMMANDS: Final = {
     "hub": "hub",
     "config": "config",
     "db": "database",
+    "backup": "backup",
     "bench": "bench",
     "demo-data": "demo_data",
     "openapi": "documents",

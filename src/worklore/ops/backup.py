@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from cronsim import CronSim
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index
 from sqlalchemy.orm import Mapped, backref, mapped_column, relationship
 
@@ -86,14 +87,21 @@ def check(_: Context, backup: BackupLog, __: Mapping[str, Any]) -> None:
     backup.duration_seconds = int((backup.backup_completed_at - backup.backup_started_at).total_seconds())
 
 
-def check_schedule(_: Context, schedule: BackupSchedule, __: Mapping[str, Any]) -> None:
-    """At least one backup is kept."""
+def check_schedule(ctx: Context, schedule: BackupSchedule, former: Mapping[str, Any]) -> None:
+    """At least one backup is kept; when the next one is due follows from the expression."""
     within(schedule, "retention_count", 1)
+    if not former or {"cron_expression", "is_enabled"} & former.keys():
+        schedule.next_run_at = next_run(schedule, ctx.now())
+
+
+def next_run(schedule: BackupSchedule, after: datetime) -> datetime | None:
+    """When a schedule is due next; None for one that is switched off."""
+    return next(CronSim(schedule.cron_expression, after)) if schedule.is_enabled else None
 
 
 BACKUPS = Resource(
     model=BackupLog,
-    name="backup",
+    name="backup-log-entry",
     plural="backup-log",
     visible=installation,
     filters=(

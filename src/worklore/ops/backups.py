@@ -26,6 +26,7 @@ from sqlalchemy import Connection, Text, column, inspect, select, table
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
+from worklore.kernel.access import SYSTEM
 from worklore.kernel.context import Context
 from worklore.kernel.errors import UnavailableError
 from worklore.kernel.filelock import FileLock
@@ -164,10 +165,14 @@ def _about(url: URL, type: BackupType) -> dict[str, Any]:  # noqa: A002 - the fi
         "database_schema": schema,
         "epoch": epoch,
         "database_host": url.host,
-        "database_name": url.database,
+        "database_name": _name(url),
         "product": version("worklore"),
         "started_at": utcnow(),
     }
+
+
+def _name(url: URL) -> str:
+    return (str(sqlite_file(url)) if url.get_backend_name() == "sqlite" else url.database or "")[-100:]
 
 
 def _newest(connection: Connection, name: str, field: str) -> Any:
@@ -303,21 +308,32 @@ def found(folder: Path) -> dict[Path, Backup]:
     return dict(sorted(seen.items(), key=lambda item: item[1].started_at, reverse=True))
 
 
+def own(url: URL, folder: Path) -> dict[Path, Backup]:
+    """The backups of one database in a folder, newest first; other databases may keep theirs there too."""
+    here = (url.host, _name(url))
+    return {path: each for path, each in found(folder).items() if (each.database_host, each.database_name) == here}
+
+
 def record(database: Database, folder: Path) -> None:
     """Bring the log up to what lies in a folder. A database of another schema is left alone until it is upgraded."""
     if not migrate.state(database).is_current:
         return
-    backups = found(folder)
+    backups = own(database.url, folder)
+    known = select(BackupLog.id, BackupLog.verification_status)
+    with database.read(SYSTEM) as reading:
+        logged = {(key, status) for key, status in reading.session.execute(known)}
+    news = {path: each for path, each in backups.items() if (each.id, each.status) not in logged}
 
     def work(ctx: Context) -> None:
-        for path, backup in reversed(backups.items()):
+        for path, backup in reversed(news.items()):
             row = ctx.session.get(BackupLog, backup.id)
             if row is None:
                 ctx.session.add(_row(path, backup))
-            elif row.verification_status != backup.status or row.verification_details != backup.details:
+            else:
                 row.verification_status, row.verification_details = backup.status, backup.details
 
-    database.write(work)
+    if news:
+        database.write(work)
 
 
 def _row(path: Path, backup: Backup) -> BackupLog:

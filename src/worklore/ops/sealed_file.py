@@ -17,6 +17,7 @@ import io
 import json
 import os
 import secrets
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,7 @@ MAX_COST: Final = 1 << 20
 """A head that asks for more is not ours, and is not obeyed."""
 BLOCK: Final = 8
 KEY: Final = 32
+SHORTEST: Final = 12
 
 Seal = Callable[[bytes, bytes], bytes]
 """From a nonce and a part to what stands in the file, or back."""
@@ -56,6 +58,28 @@ def damaged(path: Path, why: str) -> UnavailableError:
 
 
 # --- keys -----------------------------------------------------------------------------------------------------------
+
+
+def read_secret(path: Path) -> bytes:
+    """The passphrase in a file, or in what a command prints when the path is that of a pipe.
+
+    Raises:
+        UnavailableError: it cannot be read, is too short, or others may read it.
+    """
+    try:
+        about = path.stat()
+        if os.name == "posix" and stat.S_ISREG(about.st_mode) and about.st_mode & 0o077:
+            raise UnavailableError(f"Others may read {path}.", hint="Make it yours alone (mode 600).", code="key-open")
+        secret = path.read_bytes().strip()
+    except OSError as error:
+        _unreadable(path, error)
+    if len(secret) < SHORTEST:
+        raise UnavailableError(
+            f"The passphrase is shorter than {SHORTEST} characters.",
+            hint="Make a longer one, for instance with: openssl rand -base64 24",
+            code="passphrase-short",
+        )
+    return secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +208,9 @@ def read_head(path: Path) -> dict[str, Any]:
 
 def _unreadable(path: Path, error: OSError) -> NoReturn:
     raise UnavailableError(
-        f"{path} cannot be read: {error.strerror or error}.", hint="Name a backup file you may read.", code="no-backup"
+        f"{path} cannot be read: {error.strerror or error}.",
+        hint="Name a file that is there and that you may read.",
+        code="no-backup",
     ) from error
 
 
