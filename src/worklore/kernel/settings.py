@@ -46,9 +46,13 @@ class Settings(BaseSettings):
     token_days: int = Field(default=90, ge=1, le=3650, description="Life of a machine's token.")
     job_threads: int = Field(default=2, ge=1, le=32, description="Threads that carry out background jobs.")
     keep_api_audit_days: int = Field(default=90, ge=1, le=36500, description="Days the log of requests is kept.")
-    keep_injections_days: int = Field(default=365, ge=1, le=36500, description="Days the notes of what agents were told are kept.")
+    keep_injections_days: int = Field(
+        default=365, ge=1, le=36500, description="Days the notes of what agents were told are kept."
+    )
     keep_events_days: int = Field(default=30, ge=1, le=36500, description="Days a delivered event is kept.")
-    keep_tombstones_days: int = Field(default=365, ge=1, le=36500, description="Days the news that a record was deleted is kept.")
+    keep_tombstones_days: int = Field(
+        default=365, ge=1, le=36500, description="Days the news that a record was deleted is kept."
+    )
     keep_jobs_days: int = Field(default=30, ge=1, le=36500, description="Days an ended background job is kept.")
 
     @classmethod
