@@ -26,9 +26,10 @@ from worklore.kernel.jobs import Handler, Runner, ensure_repeating
 from worklore.kernel.settings import Settings
 from worklore.kernel.transaction import Database
 from worklore.memory.recollection import warm
-from worklore.ops import migrate
+from worklore.ops import backups, migrate
 from worklore.ops.api_audit import Journal, Mover
 from worklore.ops.retention import expire, kept
+from worklore.ops.backup import BackupType
 from worklore.resources import CATALOG
 from worklore.surfaces import agents, health, rest, sign_in
 from worklore.surfaces.api_audit import ApiAudit, Bodies
@@ -92,11 +93,11 @@ class Hub:
         self.database.close()
 
 
-def build(settings: Settings) -> Hub:
-    """Put a hub together on its database, upgraded first if need be.
+def build(settings: Settings, *, upgrade: bool = False) -> Hub:
+    """Put a hub together on its database. An empty one is set up; an older one is upgraded if that is asked for.
 
     Raises:
-        UnavailableError: the database, its folder or the key is not usable; the text says what to do.
+        UnavailableError: the database, its schema, its folder or the key is not usable; the text says what to do.
     """
     try:
         settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -106,7 +107,10 @@ def build(settings: Settings) -> Hub:
         ) from error
     database = Database(settings.url)
     try:
-        migrate.upgrade(database)
+        if upgrade or migrate.state(database).is_empty:
+            pre_migration = partial(backups.create, folder=settings.data / "backups", type=BackupType.pre_migration)
+            migrate.upgrade(database, backup=pre_migration)
+        migrate.require(database)
         key = load_key(settings.data / "hub.key", create=_may_make_key(database, settings.data / "hub.key"))
         database.write(_prepare)
         journal = Journal(settings.data / "api-audit")
@@ -172,6 +176,7 @@ def create_app(gateway: Gateway, settings: Settings, *, on_start: Callable[[], N
         docs_url="/api/docs",
         redoc_url=None,
         openapi_url="/api/openapi.json",
+        redirect_slashes=False,
         lifespan=lifespan,
     )
     install_errors(app)
@@ -179,10 +184,9 @@ def create_app(gateway: Gateway, settings: Settings, *, on_start: Callable[[], N
     access = timedelta(minutes=settings.access_minutes)
     app.include_router(sign_in.routes(gateway, access, timedelta(days=settings.token_days)), prefix=ROOT)
     app.include_router(agents.routes(gateway), prefix=ROOT)
-    derived = rest.routes(CATALOG, gateway)
-    app.include_router(derived, prefix=ROOT)
+    derived = list(rest.operations(CATALOG, gateway))
     app.router.routes.insert(0, Dispatch(ROOT, derived))
-    install_openapi(app, CATALOG)
+    install_openapi(app, ROOT, derived, CATALOG)
     return app
 
 

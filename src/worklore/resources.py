@@ -27,10 +27,17 @@ from worklore.knowledge.pattern import FAILURE_PATTERNS
 from worklore.knowledge.solution import PROBLEM_SOLUTIONS
 from worklore.memory.capture import CAPTURE
 from worklore.memory.context import CONTEXTS
-from worklore.memory.context_tag import CONTEXT_TAGS
 from worklore.memory.decision import DECISIONS
+from worklore.memory.found import (
+    CONTEXT_TAGS,
+    DECISIONS_BY_TAGS,
+    RECALL_CONTEXTS,
+    RECENT_DECISIONS,
+    SNIPPETS_BY_TAGS,
+    TOP_SNIPPETS,
+)
 from worklore.memory.injection import INJECTIONS
-from worklore.memory.project_state import PROJECT_STATE, PROJECT_STATES, SET_PROJECT_STATE
+from worklore.memory.project_state import PROJECT_STATES
 from worklore.memory.recall import RECALL
 from worklore.memory.snippet import SNIPPETS
 from worklore.memory.source import TRANSCRIPTS
@@ -183,9 +190,12 @@ ACTIONS: Final[tuple[Action, ...]] = (
     UNTAG_INFRASTRUCTURE,
     # memory
     CAPTURE,
-    PROJECT_STATE,
-    SET_PROJECT_STATE,
     RECALL,
+    RECALL_CONTEXTS,
+    SNIPPETS_BY_TAGS,
+    TOP_SNIPPETS,
+    DECISIONS_BY_TAGS,
+    RECENT_DECISIONS,
     # tracking
     LINK_DEPLOYMENT,
     UNLINK_DEPLOYMENT,

@@ -43,7 +43,10 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A verb: on a record of `noun`, or on its own at `path`; `body` is False where it takes nothing."""
+    """A verb: on a record of `noun`, or on its own at `path`; `body` is False where it takes nothing.
+
+    One that `finds` answers with a part of the noun's list.
+    """
 
     name: str
     risk: str
@@ -52,6 +55,7 @@ class Action:
     noun: str = ""
     path: str = ""
     body: bool = False
+    finds: bool = False
     fields: tuple[Field, ...] = ()
 
 

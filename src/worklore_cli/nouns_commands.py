@@ -301,6 +301,9 @@ def _act(app: typer.Typer, action: Action, noun: Noun | None, panel: str | None 
     def call(identifier: str | None, given: list[str] | None, source: str | None, **write: Any) -> None:
         hub = nouns_hub.connected()
         body = _body(hub, fields, given, source) if action.body else None
+        if action.finds and noun is not None:
+            nouns_shown.print_json(hub.get(f"{noun.plural}/{action.name}", **_parameters(body or {}))["items"])
+            return
         path = action.path
         if noun is not None and identifier is not None:
             path = f"{noun.plural}/{hub.find(noun, identifier)}/{action.name}"
@@ -312,10 +315,17 @@ def _act(app: typer.Typer, action: Action, noun: Noun | None, panel: str | None 
         answer = hub.write("POST", path, body, message=write["message"], dry_run=write["dry_run"])
         nouns_shown.print_json(answer.body)
 
-    command = _signed(call, on_record=bool(action.noun), body=action.body, writes=action.risk != "read")
+    on_record = bool(action.noun) and not action.finds
+    command = _signed(call, on_record=on_record, body=action.body, writes=action.risk != "read")
     explained = _explaining(lambda: nouns_shown.fields_table(fields.values(), creating=True) if fields else "")
     text = f"{escape(action.description)} Risk: {action.risk}."
     app.command(action.name, help=text, cls=explained, rich_help_panel=panel)(command)
+
+
+def _parameters(values: Mapping[str, Any]) -> dict[str, str]:
+    """Values as they stand in a URL: lists separated by commas."""
+    several = {name: ",".join(map(str, value)) for name, value in values.items() if isinstance(value, list)}
+    return {name: str(value) for name, value in values.items()} | several
 
 
 def _signed(call: Callable[..., None], *, on_record: bool, body: bool, writes: bool) -> Callable[..., None]:

@@ -107,10 +107,9 @@ def _synonym(rows: "Rows", body: Body) -> None:
 
 def _context_tag(rows: "Rows", body: Body) -> None:
     body["tag"] = rows.word()
-    if "context_id" in body:
-        body.pop("snippet_id", None)
-    else:
-        body["snippet_id"] = rows.parent(CATALOG.by_name["snippet"])
+    body["snippet_id"] = rows.parent(CATALOG.by_name["snippet"])
+    body.pop("context_id", None)
+    body.pop("decision_id", None)
 
 
 def _state(rows: "Rows", body: Body) -> None:

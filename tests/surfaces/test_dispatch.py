@@ -1,77 +1,94 @@
 import uuid
+from collections.abc import Sequence
 
 import pytest
-from fastapi import APIRouter
-from fastapi.routing import APIRoute
-from starlette.routing import Match
+from fastapi import Request, Response
+from starlette.routing import Match, compile_path
 
 from worklore.identity.keys import HubKey
 from worklore.identity.token import Authenticator
 from worklore.kernel.transaction import Database
 from worklore.resources import CATALOG
 from worklore.surfaces import rest
-from worklore.surfaces.dispatch import Dispatch
+from worklore.surfaces.dispatch import Dispatch, Operation
 from worklore.surfaces.http import Gateway
 
 ROOT = "/api/v1"
 KEY = str(uuid.UUID(int=7))
 
 
-def derived() -> APIRouter:
+@pytest.fixture(scope="module")
+def operations() -> Sequence[Operation]:
     database = Database.__new__(Database)
-    return rest.routes(CATALOG, Gateway(database, Authenticator(HubKey(bytes(32)))))
+    return list(rest.operations(CATALOG, Gateway(database, Authenticator(HubKey(bytes(32))))))
 
 
 def scope(method: str, path: str, **more: str) -> dict[str, object]:
     return {"type": "http", "method": method, "path": path, "root_path": "", **more}
 
 
-def test_every_derived_operation_is_found_as_fastapi_would_find_it() -> None:
-    router = derived()
-    dispatch = Dispatch(ROOT, router)
-    routes = [route for route in router.routes if isinstance(route, APIRoute)]
-    assert len(routes) > len(CATALOG.resources)
-    for route in routes:
-        path = route.path.replace("{id}", KEY)
-        for method in route.methods:
-            asked = scope(method, path)
-            first = next(found for found in routes if found.matches(asked)[0] is Match.FULL)
-            match, child = dispatch.matches(scope(method, ROOT + path))
-            assert match is Match.FULL, (method, path)
-            assert child["endpoint"] == first.endpoint
-            assert child["path_params"] == first.matches(asked)[1]["path_params"]
+def test_every_operation_is_found_by_its_own_path_and_no_other_before_it(operations: Sequence[Operation]) -> None:
+    dispatch = Dispatch(ROOT, operations)
+    assert len(operations) > len(CATALOG.resources)
+    for operation in operations:
+        asked = operation.path.replace("{id}", KEY).replace("{value}", "some value")
+        match, child = dispatch.matches(scope(operation.method, ROOT + asked))
+        assert match is Match.FULL, operation
+        assert child["endpoint"] is operation.endpoint, operation
+        pattern, _, _ = compile_path(operation.path)
+        found = pattern.match(asked)
+        assert found is not None
+        assert child["path_params"] == found.groupdict()
 
 
 @pytest.mark.parametrize(
-    ("method", "path"),
+    "path",
     [
-        ("PUT", f"{ROOT}/projects"),
-        ("POST", f"{ROOT}/projects/{KEY}"),
-        ("GET", f"{ROOT}/projects/"),
-        ("GET", f"{ROOT}/projects/{KEY}/"),
-        ("GET", f"{ROOT}/projects/{KEY}/identify"),
-        ("GET", f"{ROOT}//{KEY}"),
-        ("GET", f"{ROOT}/projects/{{id}}/x"),
-        ("GET", "/api/v1"),
-        ("GET", "/projects"),
-        ("GET", "/healthz"),
+        f"{ROOT}/projects/",
+        f"{ROOT}/projects/{KEY}/",
+        f"{ROOT}//{KEY}",
+        f"{ROOT}/projects/{{id}}/x",
+        f"{ROOT}/sites/by-client/",
+        f"{ROOT}/sites/by-client/{KEY}/more",
+        "/api/v1",
+        "/projects",
+        "/healthz",
     ],
 )
-def test_what_does_not_fit_is_left_to_fastapi(method: str, path: str) -> None:
-    assert Dispatch(ROOT, derived()).matches(scope(method, path)) == (Match.NONE, {})
+def test_what_does_not_fit_is_left_to_fastapi(operations: Sequence[Operation], path: str) -> None:
+    assert Dispatch(ROOT, operations).matches(scope("GET", path)) == (Match.NONE, {})
 
 
-def test_a_placeholder_in_the_path_is_an_ordinary_id() -> None:
-    _, child = Dispatch(ROOT, derived()).matches(scope("GET", f"{ROOT}/projects/{{id}}"))
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/projects", {"GET", "POST", "PATCH", "DELETE"}),
+        ("POST", f"/projects/{KEY}", {"GET", "PATCH", "DELETE"}),
+        ("DELETE", f"/sites/by-client/{KEY}", {"GET"}),
+        ("DELETE", f"/project-states/by-project/{KEY}", {"GET", "PUT"}),
+    ],
+)
+def test_another_method_of_a_path_is_a_partial_match(
+    operations: Sequence[Operation], method: str, path: str, allowed: set[str]
+) -> None:
+    match, child = Dispatch(ROOT, operations).matches(scope(method, ROOT + path))
+    assert match is Match.PARTIAL
+    assert set(child["allowed"]) == allowed
+
+
+def test_a_placeholder_in_the_path_is_an_ordinary_id(operations: Sequence[Operation]) -> None:
+    _, child = Dispatch(ROOT, operations).matches(scope("GET", f"{ROOT}/projects/{{id}}"))
     assert child["path_params"] == {"id": "{id}"}
 
 
-def test_below_a_mount_fastapi_finds_its_way_itself() -> None:
-    assert Dispatch(ROOT, derived()).matches(scope("GET", f"{ROOT}/projects", root_path="/hub"))[0] is Match.NONE
+def test_below_a_mount_fastapi_finds_its_way_itself(operations: Sequence[Operation]) -> None:
+    assert Dispatch(ROOT, operations).matches(scope("GET", f"{ROOT}/projects", root_path="/hub"))[0] is Match.NONE
 
 
-def test_a_path_of_another_form_is_refused_at_start() -> None:
-    router = APIRouter()
-    router.add_api_route("/{id}/parts/{part}", lambda: None)
+@pytest.mark.parametrize("path", ["/{id}/parts/{part}", "/parts/{part}", "/{value}", "/projects/{id}/x/{value}"])
+def test_a_path_of_another_form_is_refused_at_start(path: str) -> None:
+    async def endpoint(_: Request) -> Response:
+        return Response()
+
     with pytest.raises(ValueError, match="cannot be dispatched"):
-        Dispatch(ROOT, router)
+        Dispatch(ROOT, [Operation("GET", path, endpoint, dict)])

@@ -47,5 +47,6 @@ SITES = Resource(
     filters=(Site.client_id, Site.name, Site.network_subnet, Site.vpn_required, Site.gateway_ip),
     search=(Site.name, Site.notes),
     columns=(Site.name, Site.client_id, Site.network_subnet, Site.gateway_ip),
+    by=(("client", Site.client_id),),
     check=check,
 )

@@ -39,4 +39,5 @@ TENANTS = Resource(
     filters=(M365Tenant.client_id, M365Tenant.tenant_id, M365Tenant.tenant_name, M365Tenant.default_domain),
     search=(M365Tenant.tenant_name, M365Tenant.default_domain, M365Tenant.admin_email, M365Tenant.notes),
     columns=(M365Tenant.tenant_name, M365Tenant.default_domain, M365Tenant.client_id),
+    by=(("client", M365Tenant.client_id),),
 )

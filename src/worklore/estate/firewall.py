@@ -41,7 +41,9 @@ class FirewallRule(Stamped, Record):
     source_cidr: Mapped[str | None] = mapped_column(Line(100), info={"form": "cidr"}, doc="Nothing: from anywhere.")
     destination_cidr: Mapped[str | None] = mapped_column(Line(100), info={"form": "cidr"}, doc="Nothing: to anywhere.")
     port: Mapped[str | None] = mapped_column(
-        Line(50), doc="Ports and ranges joined by commas, such as 80,443,8000-8080; or any."
+        Line(50),
+        info={"example": "80,443,8000-8080"},
+        doc="Ports and ranges joined by commas, such as 80,443,8000-8080; or any.",
     )
     protocol: Mapped[str | None] = mapped_column(Line(20))
     action: Mapped[RuleAction]

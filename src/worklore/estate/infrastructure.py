@@ -127,5 +127,6 @@ INFRASTRUCTURE = Resource(
         Infrastructure.status,
         Infrastructure.client_id,
     ),
+    by=(("site", Infrastructure.site_id), ("client", Infrastructure.client_id)),
     check=check,
 )

@@ -74,5 +74,6 @@ NETWORKS = Resource(
     ),
     search=(Network.network_name, Network.purpose, Network.notes),
     columns=(Network.network_name, Network.network_type, Network.cidr, Network.vlan_id, Network.client_id),
+    by=(("client", Network.client_id),),
     check=check,
 )

@@ -44,7 +44,7 @@ class Agent(Stamped, Record):
     )
     name: Mapped[str] = mapped_column(Line(100))
     agent_client: Mapped[str | None] = mapped_column(Line(100), doc="The connecting program, such as claude-code.")
-    role: Mapped[Role] = column(default=Role.read_only)
+    role: Mapped[Role] = column(default=Role.read_only, info={"example": "technician"})
     generation: Mapped[int] = column(default=1, doc="Moves on when rights change: old tokens end.")
     is_active: Mapped[bool] = column(default=True)
     last_seen: Mapped[datetime | None]
@@ -75,7 +75,7 @@ class TaskGrant(Stamped, Record):
     agent_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("agents.id", ondelete="CASCADE"))
     task_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"))
     client_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("clients.id", ondelete="CASCADE"))
-    scopes: Mapped[list[str]]
+    scopes: Mapped[list[str]] = mapped_column(info={"example": ["work-item:read", "command:*"]})
     reason: Mapped[str | None]
     granted_by: Mapped[str | None] = mapped_column(Line(255))
     expires_at: Mapped[datetime] = mapped_column(default=lambda: utcnow() + GRANT_LIFE)

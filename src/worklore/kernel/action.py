@@ -31,8 +31,8 @@ class Action:
         risk: ``read`` actions get a ReadContext, all others a Context in a unit of work.
         on: the name of the resource whose record it acts on; None for an action of its own.
         path: where an action of its own is reached below the API's root; its name unless given.
-        finds: it answers with a part of the list of ``on`` rather than act on a record: ``(ctx, body, ask)`` gives a
-            Page, where the body's fields come as parameters beside those of the list.
+        finds: the order, such as ``-created_at``, of the part of the list of ``on`` that it answers with rather than
+            act on a record: ``(ctx, body, ask)`` gives a Page; the body's fields come as parameters beside the list's.
     """
 
     run: Callable[..., Any]
@@ -41,7 +41,7 @@ class Action:
     risk: Risk
     on: str | None = None
     path: str | None = None
-    finds: bool = False
+    finds: str | None = None
 
     @cached_property
     def description(self) -> str:
@@ -53,7 +53,7 @@ class Action:
         """The model of what the caller sends."""
         hints: dict[str, type[BaseModel]] = get_type_hints(self.run)
         position = 1 if self.on is None or self.finds else 2
-        names = list(inspect.signature(self.run).parameters)
+        names = [name for name in inspect.signature(self.run).parameters if name != "ask"]
         return hints[names[position]] if len(names) > position else None
 
     @cached_property

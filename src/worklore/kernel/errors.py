@@ -43,6 +43,11 @@ class HubError(Exception):
         return document | dict(self.members)
 
 
+def limit(name: str, most: int, sent: int | None = None) -> dict[str, dict[str, str | int]]:
+    """The member that tells which limit was passed: its name, how much it allows, and how much was sent if known."""
+    return {"limit": {"name": name, "most": most} | ({} if sent is None else {"sent": sent})}
+
+
 class BadRequestError(HubError):
     """The request cannot be understood: an unknown parameter, filter or sort field."""
 
@@ -75,6 +80,14 @@ class NotFoundError(HubError):
     title = "Not found"
 
 
+class SlowError(HubError):
+    """The request did not arrive in time."""
+
+    status = 408
+    code = "too-slow"
+    title = "The request did not arrive in time"
+
+
 class ConflictError(HubError):
     """The present state does not allow it: a duplicate, a child in the way, a request still running."""
 
@@ -99,6 +112,14 @@ class TooLargeError(HubError):
     title = "Too large"
 
 
+class AddressTooLongError(HubError):
+    """Path and parameters exceed the limit."""
+
+    status = 414
+    code = "address-too-long"
+    title = "The address is too long"
+
+
 class InvalidError(HubError):
     """The request is understood and its content is wrong; ``errors`` lists each field."""
 
@@ -121,6 +142,14 @@ class TooManyRequestsError(HubError):
     status = 429
     code = "too-many-requests"
     title = "Too many requests"
+
+
+class HeadersTooLargeError(HubError):
+    """The headers exceed the limit."""
+
+    status = 431
+    code = "headers-too-large"
+    title = "The headers are too large"
 
 
 class UnavailableError(HubError):

@@ -36,7 +36,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 
-from worklore.kernel.errors import BadRequestError
+from worklore.kernel.errors import BadRequestError, limit
 from worklore.kernel.resource import Resource
 from worklore.kernel.types import Json, Line, Prose, Raw, UtcDateTime, WireConverter, wire_from_driver, wire_value
 from worklore.kernel.wire import CleanStr, wire
@@ -44,6 +44,10 @@ from worklore.kernel.wire import CleanStr, wire
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 1000
 MAX_IN: Final = 500
+MAX_WORDS: Final = 20
+MAX_DIGITS: Final = 18
+"""Of a number in a parameter; one of more digits passes every limit anyhow."""
+
 
 ORDERED: Final = (int, float, Decimal, date, datetime)
 PAGING: Final = frozenset({"q", "sort", "limit", "offset", "after", "since", "total", "fields", "omit", "brief"})
@@ -164,8 +168,8 @@ class Ask:
     fields: tuple[str, ...] = field(default=())
 
 
-def understand(resource: Resource, parameters: Sequence[tuple[str, str]]) -> Ask:
-    """Read the parameters of a list.
+def understand(resource: Resource, parameters: Sequence[tuple[str, str]], *, order: str | None = None) -> Ask:
+    """Read the parameters of a list, which comes in ``order`` unless they say another.
 
     Raises:
         BadRequestError: a parameter, filter, suffix or field that does not exist, or a value that does not fit it.
@@ -178,7 +182,7 @@ def understand(resource: Resource, parameters: Sequence[tuple[str, str]]) -> Ask
         known[name] = text
         if name not in PAGING:
             conditions.append(_condition(resource, name, text))
-    sort = _sort(resource, known.get("sort"))
+    sort = _sort(resource, known.get("sort", order))
     return Ask(
         conditions=tuple(conditions),
         words=_words(resource, known.get("q")),
@@ -216,8 +220,9 @@ def _condition(resource: Resource, parameter: str, text: str) -> Condition:
     if operator == "in":
         parts = text.split(",")
         if len(parts) > MAX_IN:
+            told = limit("values-of-a-filter", MAX_IN, len(parts))
             raise BadRequestError(
-                f"{parameter} takes at most {MAX_IN} values.", code="filter-value", parameter=parameter
+                f"{parameter} takes at most {MAX_IN} values.", code="filter-value", parameter=parameter, **told
             )
         return Condition(name, operator, tuple(_parse(adapter, parameter, part) for part in parts))
     if operator in {"contains", "startswith"}:
@@ -241,7 +246,11 @@ def _words(resource: Resource, text: str | None) -> tuple[str, ...]:
         return ()
     if not resource.search:
         raise BadRequestError(f"{resource.plural} cannot be searched.", hint="Use a filter.", code="search-unknown")
-    return tuple(_parse(_TEXT, "q", text.replace("\0", " ")).split())[:20]
+    words = tuple(_parse(_TEXT, "q", text.replace("\0", " ")).split())
+    if len(words) > MAX_WORDS:
+        told = limit("words-of-a-search", MAX_WORDS, len(words))
+        raise BadRequestError(f"q takes at most {MAX_WORDS} words.", code="parameter-value", parameter="q", **told)
+    return words
 
 
 def _sort(resource: Resource, text: str | None) -> tuple[tuple[str, bool], ...]:
@@ -257,6 +266,8 @@ def _sort(resource: Resource, text: str | None) -> tuple[tuple[str, bool], ...]:
                 code="sort-unknown",
                 allowed=list(sortable(resource)),
             )
+        if any(name == known for known, _ in keys):
+            raise BadRequestError(f"sort names {name} twice.", code="parameter-repeated", parameter="sort")
         keys.append((name, part.strip().startswith("-")))
     if "id" in wire(resource).fields and not any(name == "id" for name, _ in keys):
         keys.append(("id", bool(keys) and keys[-1][1]))
@@ -266,9 +277,12 @@ def _sort(resource: Resource, text: str | None) -> tuple[tuple[str, bool], ...]:
 def _number(name: str, text: str | None, default: int, *, low: int, high: int) -> int:
     if text is None:
         return default
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(high)) and low <= int(text) <= high):
-        raise BadRequestError(f"{name} takes a whole number from {low} to {high}.", code="parameter-value")
-    return int(text)
+    number = int(text[:MAX_DIGITS]) if text.isascii() and text.isdigit() else None
+    if number is None or not low <= number <= high:
+        told = limit(name, high, number) if number is not None and number > high else {}
+        detail = f"{name} takes a whole number from {low} to {high}."
+        raise BadRequestError(detail, code="parameter-value", parameter=name, **told)
+    return number
 
 
 def _flag(name: str, text: str | None) -> bool:

@@ -23,9 +23,11 @@ from pydantic import (
     TypeAdapter,
     create_model,
 )
+from pydantic_core import PydanticCustomError
 from sqlalchemy import BigInteger, Column, inspect
 from sqlalchemy.sql.schema import ScalarElementColumnDefault
 
+from worklore.kernel.db import Base
 from worklore.kernel.forms import PORTS, of_form
 from worklore.kernel.resource import Resource
 from worklore.kernel.types import Line
@@ -33,6 +35,9 @@ from worklore.kernel.types import Line
 INT32: Final = 2**31
 INT64: Final = 2**63
 MAX_DEPTH: Final = 40
+NESTED: Final = "json_depth"
+"""The kind of fault of JSON that nests deeper."""
+
 FIRST_YEAR: Final = 1000
 """MariaDB's DATETIME begins here."""
 
@@ -56,7 +61,7 @@ def clean_json(value: Any) -> Any:
 
 def _check_json(value: object, depth: int) -> None:
     if depth > MAX_DEPTH:
-        raise ValueError(f"JSON may nest at most {MAX_DEPTH} deep")
+        raise PydanticCustomError(NESTED, "JSON may nest at most {most} deep", {"most": MAX_DEPTH})
     if isinstance(value, str):
         clean_text(value)
     elif isinstance(value, int) and not -INT64 <= value < INT64:
@@ -117,7 +122,8 @@ class Wire:
 @cache
 def wire(resource: Resource) -> Wire:
     """The schemas of a resource, made once."""
-    hints = get_type_hints(resource.model)
+    # A relationship names a class by its word where their modules would else import each other.
+    hints = get_type_hints(resource.model, localns={one.class_.__name__: one.class_ for one in Base.registry.mappers})
     server_set = {field.key for field in resource.server_set} | {"version", "created_at", "updated_at"}
     hidden = {field.key for field in resource.hidden}
     fixed = {field.key for field in resource.fixed} | {"id"}

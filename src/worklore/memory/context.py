@@ -1,6 +1,7 @@
 """Compressed memory of a conversation, a session or a state of affairs."""
 
 import uuid
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -8,10 +9,14 @@ from typing import Any
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
+from worklore.clients.ownership import one_client
 from worklore.kernel.access import any_of, through
+from worklore.kernel.context import Context
 from worklore.kernel.db import Record, Stamped
 from worklore.kernel.resource import Resource
 from worklore.kernel.types import Line, column
+from worklore.memory.context_tag import keep_tags
+from worklore.work.bounds import within
 from worklore.work.project import PROJECTS, Project
 from worklore.work.session import SESSIONS, WorkSession
 
@@ -43,7 +48,7 @@ class ConversationContext(Stamped, Record):
     dense_summary: Mapped[str | None]
     key_decisions: Mapped[list[Any] | None]
     current_state: Mapped[dict[str, Any] | None]
-    tags: Mapped[list[Any] | None]
+    tags: Mapped[list[str] | None]
     relevance_score: Mapped[float] = column(default=1.0)
     importance: Mapped[int] = column(default=5)
     usage_count: Mapped[int] = column(default=0)
@@ -51,6 +56,13 @@ class ConversationContext(Stamped, Record):
     tokens_before: Mapped[int | None]
     tokens_after: Mapped[int | None]
     content_hash: Mapped[str | None] = mapped_column(Line(64))
+
+
+def check(ctx: Context, context: ConversationContext, before: Mapping[str, Any]) -> None:
+    """Session and project belong to one client; the score stays in range; tags can be looked up."""
+    one_client(ctx, context, before)
+    within(context, "relevance_score", 0, 10)
+    keep_tags(ctx, context, before)
 
 
 CONTEXTS = Resource(
@@ -73,5 +85,7 @@ CONTEXTS = Resource(
     ),
     search=(ConversationContext.title, ConversationContext.dense_summary),
     columns=(ConversationContext.title, ConversationContext.context_type, ConversationContext.relevance_score),
+    by=(("project", ConversationContext.project_id), ("session", ConversationContext.session_id)),
     server_set=(ConversationContext.usage_count, ConversationContext.last_used_at),
+    check=check,
 )

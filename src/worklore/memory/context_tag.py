@@ -1,43 +1,56 @@
-"""Normalised tags of contexts and snippets, so that recall by tag is an index look-up."""
+"""Normalised tags of contexts, snippets and decisions, so that recall by tag is an index look-up."""
 
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
-from sqlalchemy.orm import Mapped, backref, mapped_column, relationship
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, select
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from worklore.kernel.access import any_of, through
 from worklore.kernel.context import Context
 from worklore.kernel.db import Created, Record
 from worklore.kernel.errors import InvalidError
-from worklore.kernel.resource import Resource
 from worklore.kernel.types import Line
-from worklore.memory.context import CONTEXTS, ConversationContext
-from worklore.memory.snippet import SNIPPETS, ContextSnippet
+
+if TYPE_CHECKING:
+    from worklore.memory.context import ConversationContext
+    from worklore.memory.decision import DecisionLog
+    from worklore.memory.snippet import ContextSnippet
+
+    _Bearer = ConversationContext | ContextSnippet | DecisionLog
+
+MAX_TAG: Final = 100
+BEARERS: Final = {
+    "conversation_contexts": "context_id",
+    "context_snippets": "snippet_id",
+    "decision_logs": "decision_id",
+}
+"""The column that names a record with tags, by its table."""
 
 
 class ContextTag(Created, Record):
-    """A normalised tag of a context or of a snippet."""
+    """A normalised tag of a context, a snippet or a decision; the hub keeps it from the record's own tags."""
 
     __tablename__ = "context_tags"
     __table_args__ = (
         UniqueConstraint("context_id", "tag"),
         UniqueConstraint("snippet_id", "tag"),
-        CheckConstraint("(context_id IS NULL) <> (snippet_id IS NULL)", name="one_bearer"),
+        UniqueConstraint("decision_id", "tag"),
+        CheckConstraint(
+            " + ".join(f"(CASE WHEN {name} IS NULL THEN 0 ELSE 1 END)" for name in BEARERS.values()) + " = 1",
+            name="one_bearer",
+        ),
         Index(None, "tag"),
     )
 
     context_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("conversation_contexts.id", ondelete="CASCADE"))
     snippet_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("context_snippets.id", ondelete="CASCADE"))
-    tag: Mapped[str] = mapped_column(Line(100), doc="Lower case, single spaces; kept so by the server.")
+    decision_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("decision_logs.id", ondelete="CASCADE"))
+    tag: Mapped[str] = mapped_column(Line(MAX_TAG), doc="Lower case, single spaces.")
 
-    context: Mapped[ConversationContext | None] = relationship(
-        backref=backref("normalised_tags", viewonly=True), viewonly=True
-    )
-    snippet: Mapped[ContextSnippet | None] = relationship(
-        backref=backref("normalised_tags", viewonly=True), viewonly=True
-    )
+    context: Mapped["ConversationContext | None"] = relationship()
+    snippet: Mapped["ContextSnippet | None"] = relationship()
+    decision: Mapped["DecisionLog | None"] = relationship()
 
 
 def normalised_tag(text: str) -> str:
@@ -45,29 +58,23 @@ def normalised_tag(text: str) -> str:
     return " ".join(text.lower().split())
 
 
-def check(_: Context, tag: ContextTag, __: Mapping[str, Any]) -> None:
-    """A tag stands on exactly one context or snippet, in normal form."""
-    if (tag.context_id is None) == (tag.snippet_id is None):
-        raise InvalidError("Exactly one of context_id and snippet_id is set.", field="context_id")
-    normal = normalised_tag(tag.tag)
-    if not normal or len(normal) > 100:  # noqa: PLR2004 - the column's length; lower case can be longer
-        raise InvalidError(f"tag has {len(normal)} characters; it has 1 to 100.", field="tag")
-    if normal != tag.tag:
-        tag.tag = normal
+def keep_tags(
+    ctx: Context, record: "ConversationContext | ContextSnippet | DecisionLog", before: Mapping[str, Any]
+) -> None:
+    """Let the normalised tags be those of a record that is about to be stored.
 
-
-CONTEXT_TAGS = Resource(
-    model=ContextTag,
-    name="context-tag",
-    plural="context-tags",
-    visible=any_of(
-        (
-            through(ContextTag.context_id, ConversationContext, CONTEXTS.visible),
-            through(ContextTag.snippet_id, ContextSnippet, SNIPPETS.visible),
-        )
-    ),
-    filters=(ContextTag.context_id, ContextTag.snippet_id, ContextTag.tag),
-    columns=(ContextTag.tag, ContextTag.context_id, ContextTag.snippet_id),
-    fixed=(ContextTag.context_id, ContextTag.snippet_id),
-    check=check,
-)
+    Raises:
+        InvalidError: a tag is empty or too long.
+    """
+    if before and "tags" not in before:
+        return
+    wanted = {normalised_tag(tag) for tag in record.tags or ()}
+    if any(not 0 < len(tag) <= MAX_TAG for tag in wanted):
+        raise InvalidError(f"A tag has 1 to {MAX_TAG} characters.", field="tags")
+    bearer = BEARERS[record.__tablename__]
+    stored = select(ContextTag).where(ContextTag.__table__.c[bearer] == record.id)
+    kept = {tag.tag: tag for tag in ctx.session.scalars(stored)}
+    for text in kept.keys() - wanted:
+        ctx.session.delete(kept[text])
+    for text in sorted(wanted - kept.keys()):
+        ctx.session.add(ContextTag(**{bearer.removesuffix("_id"): record, "tag": text}))

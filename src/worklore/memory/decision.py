@@ -14,6 +14,7 @@ from worklore.kernel.context import Context
 from worklore.kernel.db import Record, Stamped
 from worklore.kernel.resource import Resource
 from worklore.kernel.types import Line, column
+from worklore.memory.context_tag import keep_tags
 from worklore.work.project import PROJECTS, Project
 from worklore.work.session import SESSIONS, WorkSession
 
@@ -47,8 +48,9 @@ class DecisionLog(Stamped, Record):
 
 
 def check(ctx: Context, decision: DecisionLog, before: Mapping[str, Any]) -> None:
-    """Project and session belong to one client."""
+    """Project and session belong to one client; tags can be looked up."""
     one_client(ctx, decision, before)
+    keep_tags(ctx, decision, before)
 
 
 DECISIONS = Resource(
@@ -64,5 +66,11 @@ DECISIONS = Resource(
     filters=(DecisionLog.project_id, DecisionLog.session_id, DecisionLog.decision_type, DecisionLog.impact),
     search=(DecisionLog.decision_text, DecisionLog.rationale),
     columns=(DecisionLog.decision_type, DecisionLog.decision_text, DecisionLog.impact, DecisionLog.project_id),
+    by=(
+        ("project", DecisionLog.project_id),
+        ("session", DecisionLog.session_id),
+        ("impact", DecisionLog.impact),
+        ("type", DecisionLog.decision_type),
+    ),
     check=check,
 )

@@ -2,25 +2,21 @@
 
 import uuid
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field
-from sqlalchemy import CheckConstraint, ForeignKey, Index, select
+from sqlalchemy import CheckConstraint, ForeignKey, Index
 from sqlalchemy.orm import Mapped, backref, mapped_column, relationship
 
 from worklore.clients.ownership import one_client
 from worklore.kernel.access import through
-from worklore.kernel.action import Action, Risk
-from worklore.kernel.context import Context, ReadContext
-from worklore.kernel.crud import load
+from worklore.kernel.context import Context
 from worklore.kernel.db import Record, Stamped
-from worklore.kernel.errors import InvalidError, NotFoundError
+from worklore.kernel.errors import InvalidError
 from worklore.kernel.resource import Resource
 from worklore.kernel.types import Line, column
-from worklore.kernel.wire import CleanJson, CleanStr, UtcTime, WireModel
 from worklore.work.bounds import within
 from worklore.work.project import PROJECTS, Project
-from worklore.work.session import SESSIONS, WorkSession
+from worklore.work.session import WorkSession
 
 
 class ProjectState(Stamped, Record):
@@ -71,75 +67,7 @@ PROJECT_STATES = Resource(
     ),
     search=(ProjectState.context_summary, ProjectState.current_phase),
     columns=(ProjectState.project_id, ProjectState.current_phase, ProjectState.progress_percentage),
+    by=(("project", ProjectState.project_id),),
     fixed=(ProjectState.project_id,),
     check=check,
-)
-
-
-class StateOfProject(WireModel):
-    """The present state of a project."""
-
-    id: uuid.UUID
-    project_id: uuid.UUID
-    last_session_id: uuid.UUID | None
-    current_phase: str | None
-    progress_percentage: int
-    blockers: list[Any] | None
-    next_actions: list[Any] | None
-    context_summary: str | None
-    key_files: list[Any] | None
-    important_decisions: list[Any] | None
-    version: int
-    updated_at: UtcTime
-
-
-class NewState(WireModel):
-    """What has changed about a project; fields that are not sent stay as they are."""
-
-    last_session_id: uuid.UUID | None = None
-    current_phase: Annotated[CleanStr, Field(max_length=100)] | None = None
-    progress_percentage: int = Field(default=0, ge=0, le=100)
-    blockers: Annotated[list[CleanJson], Field(max_length=1000)] | None = None
-    next_actions: Annotated[list[CleanJson], Field(max_length=1000)] | None = None
-    context_summary: CleanStr | None = None
-    key_files: Annotated[list[CleanJson], Field(max_length=1000)] | None = None
-    important_decisions: Annotated[list[CleanJson], Field(max_length=1000)] | None = None
-
-
-def find_state(ctx: ReadContext, project_id: uuid.UUID) -> ProjectState | None:
-    """The state of a project; None when nobody has written it yet."""
-    return ctx.session.scalars(select(ProjectState).where(ProjectState.project_id == project_id)).one_or_none()
-
-
-def _shown(state: ProjectState) -> StateOfProject:
-    return StateOfProject(**{name: getattr(state, name) for name in StateOfProject.model_fields})
-
-
-def project_state(ctx: ReadContext, project: Project) -> StateOfProject:
-    """The present state of a project."""
-    state = find_state(ctx, project.id)
-    if state is None:
-        raise NotFoundError("Nobody has written this project's state yet.", hint="Set it with set-state.")
-    return _shown(state)
-
-
-def set_project_state(ctx: Context, project: Project, body: NewState) -> StateOfProject:
-    """Write the present state of a project: make it, or change the fields that are sent."""
-    if body.last_session_id is not None:
-        load(ctx, SESSIONS, body.last_session_id)
-    state = find_state(ctx, project.id)
-    if state is None:
-        state = ProjectState(project_id=project.id)
-        ctx.session.add(state)
-    for name in body.model_fields_set:
-        setattr(state, name, getattr(body, name))
-    with ctx.session.no_autoflush:
-        check(ctx, state, {})
-    ctx.session.flush()
-    return _shown(state)
-
-
-PROJECT_STATE = Action(run=project_state, name="state", on="project", scope="project-state:read", risk=Risk.read)
-SET_PROJECT_STATE = Action(
-    run=set_project_state, name="set-state", on="project", scope="project-state:write", risk=Risk.write
 )

@@ -16,6 +16,7 @@ from worklore.kernel.context import Context
 from worklore.kernel.db import Record, Stamped
 from worklore.kernel.resource import Resource
 from worklore.kernel.types import Line, column
+from worklore.memory.context_tag import keep_tags
 from worklore.work.bounds import within
 from worklore.work.project import PROJECTS, Project
 
@@ -56,9 +57,10 @@ class ContextSnippet(Stamped, Record):
 
 
 def check(ctx: Context, snippet: ContextSnippet, before: Mapping[str, Any]) -> None:
-    """A snippet of a project belongs to the project's client; its score stays in range."""
+    """A snippet of a project belongs to the project's client; its score stays in range; its tags can be looked up."""
     one_client(ctx, snippet, before)
     within(snippet, "relevance_score", 0, 10)
+    keep_tags(ctx, snippet, before)
 
 
 SNIPPETS = Resource(
@@ -79,6 +81,7 @@ SNIPPETS = Resource(
     ),
     search=(ContextSnippet.title, ContextSnippet.dense_content),
     columns=(ContextSnippet.title, ContextSnippet.category, ContextSnippet.relevance_score, ContextSnippet.usage_count),
+    by=(("project", ContextSnippet.project_id), ("client", ContextSnippet.client_id)),
     server_set=(ContextSnippet.usage_count, ContextSnippet.last_used_at),
     check=check,
 )

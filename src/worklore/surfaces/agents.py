@@ -20,6 +20,12 @@ from worklore.work.identity import Folder, find_project
 
 AGENTS: Final = frozenset({"claude-code"})
 EVENTS: Final = frozenset({"SessionStart", "UserPromptSubmit"})
+AN_EVENT: Final = {
+    "session_id": "a1",
+    "cwd": "/srv/portal",
+    "hook_event_name": "UserPromptSubmit",
+    "prompt": "Why did the backup fail?",
+}
 MAX_PROMPT: Final = 20_000
 
 log = structlog.get_logger()
@@ -36,7 +42,10 @@ def routes(gateway: Gateway) -> APIRouter:
         openapi_extra={
             "x-scope": "memory:read",
             "x-risk": "write",
-            "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}},
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": {"type": "object"}, "example": AN_EVENT}},
+            },
         },
     )
     async def hook(request: Request, agent: str, event: str) -> Response:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
 from pydantic import BaseModel
-from sqlalchemy import UniqueConstraint
 
 from worklore.kernel.action import Action
 from worklore.kernel.query import filterable, sortable, suffixes
@@ -81,7 +80,6 @@ def _fields(catalog: Catalog, resource: Resource) -> list[dict[str, Any]]:
     read, create, patch = (
         _schema(model) for model in (schemas.read, *_offered(resource, schemas.create, schemas.patch))
     )
-    unique = _unique(resource)
     described: list[dict[str, Any]] = []
     # Some fields can be set and never read: they come last.
     for name in dict.fromkeys([*read["properties"], *create["properties"], *patch["properties"]]):
@@ -98,7 +96,7 @@ def _fields(catalog: Catalog, resource: Resource) -> list[dict[str, Any]]:
                 required=name in create.get("required", ()),
                 create=name in create["properties"],
                 change=name in patch["properties"],
-                unique=name in unique,
+                unique=resource.is_unique(name) if name in resource.table.c else False,
                 reference=parents[0] if parents else None,
             )
         )
@@ -114,17 +112,6 @@ def _schema(model: type[BaseModel] | None) -> dict[str, Any]:
     return empty | (model.model_json_schema(ref_template=REF + "{model}") if model else {})
 
 
-def _unique(resource: Resource) -> set[str]:
-    """Fields of which no two records have the same value."""
-    alone = {column.name for column in resource.table.columns if column.unique}
-    groups: list[list[str]] = [
-        [column.name for column in constraint.columns]
-        for constraint in resource.table.constraints
-        if isinstance(constraint, UniqueConstraint)
-    ]
-    return {str(name) for name in alone} | {group[0] for group in groups if len(group) == 1}
-
-
 def _action(action: Action) -> dict[str, Any]:
     schema = _schema(action.body)
     required = schema.get("required", ())
@@ -134,6 +121,7 @@ def _action(action: Action) -> dict[str, Any]:
         path=None if action.on else action.path or action.name,
         scope=action.scope,
         risk=action.risk.value,
+        finds=action.finds is not None,
         description=" ".join(action.description.split()),
         body=action.body is not None,
         fields=[_field(name, schema) | _told(required=name in required) for name in schema["properties"]],

@@ -1,64 +1,94 @@
-"""The way to a derived operation: two look-ups in a dictionary instead of a walk along every route.
+"""The way to a derived operation: a few look-ups in a dictionary instead of a walk along every route.
 
-FastAPI tries its routes one after the other, and a hub of fifty nouns has hundreds. The derived operations need nothing
-that FastAPI does for a call (they take a Request and give a Response), so one route in front of all others finds and
-calls them. FastAPI keeps them too: it describes them, and answers what fits none of them.
+FastAPI tries its routes one after the other, and a hub of seventy nouns has hundreds. The derived operations need
+nothing that FastAPI does for a call (they take a Request and give a Response), so one route in front of all others
+finds and calls them. What is not found here is for FastAPI's own routes to answer.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
-from fastapi.routing import APIRoute
+from fastapi import Request, Response
+from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-class Dispatch(BaseRoute):
-    """One route for the operations of a router whose paths have at most one parameter, ``{id}`` in second place.
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A method on a path.
 
-    Args:
-        root: the path the router is included under.
-        router: holds the operations.
-
-    Raises:
-        ValueError: a path has another form.
+    Attributes:
+        method: the HTTP method.
+        path: below the API's root; ``{id}`` in second place or ``{value}`` in third and last is the only parameter.
+        endpoint: answers it.
+        describe: makes its OpenAPI description; called when somebody asks for the document.
     """
 
-    def __init__(self, root: str, router: APIRouter) -> None:
-        self._operations: dict[tuple[str, str], Endpoint] = {}
+    method: str
+    path: str
+    endpoint: Endpoint
+    describe: Callable[[], dict[str, Any]]
+
+
+class Dispatch(BaseRoute):
+    """One route for many operations below one root. A path without a parameter goes before one with.
+
+    Raises:
+        ValueError: two operations are the same, or a path has another form.
+    """
+
+    def __init__(self, root: str, operations: Iterable[Operation]) -> None:
+        self._paths: dict[str, dict[str, Endpoint]] = defaultdict(dict)
         self._root = f"{root}/"
-        for route in router.routes:
-            if not isinstance(route, APIRoute) or route.path.replace("/{id}", "", 1).count("{"):
-                raise ValueError(f"{route} cannot be dispatched")
-            for method in route.methods or ():
-                # Of two that fit, FastAPI calls the one added first; so does this.
-                self._operations.setdefault((method, root + route.path), route.endpoint)
+        for operation in operations:
+            methods = self._paths[operation.path.lstrip("/")]
+            if operation.method in methods or not _can_be_found(operation.path):
+                raise ValueError(f"{operation.method} {operation.path} cannot be dispatched")
+            methods[operation.method] = operation.endpoint
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """A full match or none: whatever is not found here is for FastAPI's own routes to answer."""
-        if scope["type"] != "http" or scope.get("root_path"):
+        """A full match, a partial one where the path has other methods, or none."""
+        if scope["type"] != "http" or scope.get("root_path") or not scope["path"].startswith(self._root):
             return Match.NONE, {}
-        method, path = scope["method"], scope["path"]
-        endpoint, parameters = self._find(method, path)
-        if endpoint is None:
-            return Match.NONE, {}
-        return Match.FULL, {"endpoint": endpoint, "path_params": parameters}
-
-    def _find(self, method: str, path: str) -> tuple[Endpoint | None, Mapping[str, str]]:
-        if not path.startswith(self._root):
-            return None, {}
-        noun, *rest = path[len(self._root) :].split("/")
-        if rest and rest[0]:
-            named = self._operations.get((method, "/".join([f"{self._root}{noun}/{{id}}", *rest[1:]])))
-            if named is not None:
-                return named, {"id": rest[0]}
-        return self._operations.get((method, path)), {}
+        other: set[str] = set()
+        for path, parameters in _forms(scope["path"][len(self._root) :]):
+            methods = self._paths.get(path)
+            if methods is None:
+                continue
+            if (endpoint := methods.get(scope["method"])) is not None:
+                return Match.FULL, {"endpoint": endpoint, "path_params": parameters}
+            other.update(methods)
+        return (Match.PARTIAL, {"endpoint": _refuse, "allowed": sorted(other)}) if other else (Match.NONE, {})
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Call the operation; the app's exception handlers answer what it raises."""
         endpoint: Endpoint = scope["endpoint"]
         response: Any = await endpoint(Request(scope, receive, send))
         await response(scope, receive, send)
+
+
+def _can_be_found(path: str) -> bool:
+    asked = path.lstrip("/").replace("{id}", "0", 1).replace("{value}", "0", 1)
+    return path.lstrip("/") in {form for form, _ in _forms(asked)}
+
+
+def _forms(path: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """The ways a path can be read, the plainest first."""
+    if "{" not in path:  # else it could pass for a path with a parameter
+        yield path, {}
+    noun, *rest = path.split("/")
+    if not rest or not rest[0]:
+        return
+    if len(rest) == 2 and rest[1]:  # noqa: PLR2004 - /{noun}/{look-up}/{value}
+        yield f"{noun}/{rest[0]}/{{value}}", {"value": rest[1]}
+    yield "/".join([noun, "{id}", *rest[1:]]), {"id": rest[0]}
+
+
+async def _refuse(request: Request) -> Response:
+    allowed = ", ".join(request.scope["allowed"])
+    raise HTTPException(405, f"{request.method} is not offered here; {allowed} is.", {"allow": allowed})

@@ -8,7 +8,7 @@ import hashlib
 import re
 import threading
 import uuid
-from asyncio import wrap_future
+from asyncio import timeout, wrap_future
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,29 +26,43 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
-from starlette.types import Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from worklore.identity.token import Authenticator
 from worklore.kernel.access import Principal, PrincipalKind
 from worklore.kernel.context import Context, ReadContext
 from worklore.kernel.db import POOL_SIZE
 from worklore.kernel.errors import (
+    AddressTooLongError,
     BadRequestError,
     ConflictError,
+    HeadersTooLargeError,
     HubError,
     InvalidError,
     NotFoundError,
+    SlowError,
     TooLargeError,
     UnauthenticatedError,
     UnavailableError,
+    limit,
 )
 from worklore.kernel.idempotency import MAX_KEY
 from worklore.kernel.refusals import MAX_VALUE
 from worklore.kernel.transaction import Database, Operation
 from worklore.kernel.types import uuid7
-from worklore.kernel.wire import INT64
+from worklore.kernel.wire import INT64, MAX_DEPTH, NESTED
 
 MAX_BODY: Final = 8 * 1024 * 1024
+MAX_ADDRESS: Final = 48 * 1024
+MAX_HEADERS: Final = 64 * 1024
+"""Bytes of a request's path and parameters, below the 64 KiB that the server itself refuses, and of all its headers."""
+
+IDLE_SECONDS: Final = 30
+"""How long a body may pause."""
+
+MAX_INSTANCE: Final = 200
+"""Characters of a path that a problem repeats."""
+
 MAX_MESSAGE: Final = 500
 MAX_ERRORS: Final = 50
 """Faults of a body that are told."""
@@ -100,24 +114,65 @@ async def read_body(request: Request) -> bytes:
 
     Raises:
         TooLargeError: more than ``MAX_BODY`` bytes.
+        SlowError: nothing came for ``IDLE_SECONDS``.
     """
     declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > MAX_BODY:
-        raise _too_large()
+    if declared.isdigit() and (size := int(declared[:18])) > MAX_BODY:
+        raise _too_large(size)
     chunks: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > MAX_BODY:
-            raise _too_large()
-        chunks.append(chunk)
+    stream = aiter(request.stream())
+    try:
+        while True:
+            async with timeout(IDLE_SECONDS):
+                chunk = await anext(stream)
+            size += len(chunk)
+            if size > MAX_BODY:
+                raise _too_large(size)
+            chunks.append(chunk)
+    except StopAsyncIteration:
+        pass
+    except TimeoutError as error:
+        pause = f"Nothing of the body came for {IDLE_SECONDS} seconds."
+        raise SlowError(pause, hint="Send it again.", **limit("body-pause-seconds", IDLE_SECONDS)) from error
     # Where the log of requests finds it; it is not read a second time.
     body = request.state.body = b"".join(chunks)
     return body
 
 
-def _too_large() -> TooLargeError:
-    return TooLargeError(f"A body may have {MAX_BODY} bytes.", hint="Send it in parts.")
+def _too_large(size: int) -> TooLargeError:
+    """``size`` is what was declared, or had come when the limit was passed."""
+    detail = f"A body may have {MAX_BODY} bytes."
+    return TooLargeError(detail, hint="Send it in parts.", **limit("body-bytes", MAX_BODY, size))
+
+
+class BoundedHead:
+    """Middleware that refuses an address or headers beyond the limits before anything looks at them."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what is within the limits."""
+        error = _head_too_large(scope) if scope["type"] == "http" else None
+        if error is None:
+            await self._app(scope, receive, send)
+        else:
+            await problem(error, Request(scope))(scope, receive, send)
+
+
+def _head_too_large(scope: Scope) -> HubError | None:
+    address = len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"])
+    if address > MAX_ADDRESS:
+        hint = "Ask in several requests, with fewer values in each."
+        told = limit("address-bytes", MAX_ADDRESS, address)
+        return AddressTooLongError(f"Path and parameters may have {MAX_ADDRESS} bytes.", hint=hint, **told)
+    headers = sum(len(name) + len(value) for name, value in scope["headers"])
+    if headers > MAX_HEADERS:
+        return HeadersTooLargeError(
+            f"The headers may have {MAX_HEADERS} bytes.", **limit("header-bytes", MAX_HEADERS, headers)
+        )
+    return None
 
 
 class BoundedRoute(APIRoute):
@@ -161,7 +216,14 @@ def not_valid(error: ValidationError) -> InvalidError:
     first = errors[0]
     shown = {"field": first["field"], **({"value": first["value"]} if "value" in first else {})}
     detail = f"{first['field'] or 'body'}: {first['message']}."
-    return InvalidError(detail, **shown, rule=first["message"], errors=errors)
+    return InvalidError(detail, **shown, rule=first["message"], errors=errors, **_limit_of(error))
+
+
+def _limit_of(error: ValidationError) -> dict[str, Any]:
+    for item in error.errors(include_url=False)[:MAX_ERRORS]:
+        if item["type"] == NESTED or "recursion limit" in item["msg"]:
+            return limit("json-depth", MAX_DEPTH)
+    return {}
 
 
 def _value_of(item: ErrorDetails) -> dict[str, Any]:
@@ -334,7 +396,7 @@ def _message(request: Request) -> str | None:
 
 def problem(error: HubError, request: Request) -> Response:
     """The answer to an error the caller is told about."""
-    body = error.problem() | {"instance": request.url.path, "request_id": str(request_id(request))}
+    body = error.problem() | {"instance": request.url.path[:MAX_INSTANCE], "request_id": str(request_id(request))}
     request.state.error = f"{error.code}: {body['title']}"
     headers = {"content-type": "application/problem+json"}
     if error.status == HTTPStatus.UNAUTHORIZED:
@@ -352,7 +414,9 @@ async def _on_hub_error(request: Request, error: Exception) -> Response:
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
     if error.status_code == HTTPStatus.NOT_FOUND:
-        return problem(NotFoundError(f"There is nothing at {request.url.path}.", code="no-such-path"), request)
+        return problem(
+            NotFoundError(f"There is nothing at {request.url.path[:MAX_INSTANCE]}.", code="no-such-path"), request
+        )
     known = HubError(str(error.detail), code="http-error")
     known.members = {"status": error.status_code, "title": str(error.detail)}
     answer = problem(known, request)
@@ -386,6 +450,7 @@ async def _on_unknown_error(request: Request, error: Exception) -> Response:
 
 def install_errors(app: FastAPI) -> None:
     """Answer every error as a problem document."""
+    app.add_middleware(BoundedHead)
     handlers: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
         HubError: _on_hub_error,
         HTTPException: _on_http_error,

@@ -1,20 +1,49 @@
-"""The OpenAPI document of derived routes: parameters, bodies, answers, scope and risk of each operation."""
+"""The OpenAPI document of derived operations: parameters, bodies, answers, examples, scope and risk of each."""
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Sequence
+from functools import cache
+from http import HTTPStatus
 from typing import Any, Final
 
-from fastapi import FastAPI
+import orjson
+from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
+from starlette.routing import Route
 
 from worklore.kernel.action import Action, Risk
-from worklore.kernel.query import DEFAULT_LIMIT, MAX_LIMIT, filterable, sortable, suffixes
 from worklore.kernel.resource import Catalog, Resource
 from worklore.kernel.wire import wire
+from worklore.surfaces.dispatch import Operation
+from worklore.surfaces.examples import AN_ID, example_of, examples
+from worklore.surfaces.http import JsonResponse, known_already
+from worklore.surfaces.parameters import (
+    CASCADE,
+    COMMON,
+    DRY_RUN,
+    ID,
+    IF_MATCH,
+    KEY,
+    MESSAGE,
+    by_reference,
+    choices,
+    list_names,
+    list_parameters,
+    own_parameters,
+    value_parameter,
+)
 
 REF: Final = "#/components/schemas/"
-RISK: Final = {"list": Risk.read, "get": Risk.read, "create": Risk.write, "patch": Risk.write}
+RISK: Final = {"list": Risk.read, "get": Risk.read, "create": Risk.write, "patch": Risk.write, "put": Risk.write}
+MAX_BULK: Final = 500
+
+Codes = tuple[int, ...]
+
+READING: Final[Codes] = (400, 401, 403)
+WRITING: Final[Codes] = (400, 401, 403, 409, 413, 422)
+CHANGING: Final[Codes] = (400, 401, 403, 404, 409, 412, 413, 422, 428)
 
 PROBLEM_SCHEMA: Final[dict[str, Any]] = {
     "title": "Problem",
@@ -46,207 +75,211 @@ MEANING: Final = {
     428: "Agents and machines must say which version they read.",
 }
 
-SUFFIX_MEANING: Final = {
-    "": "equals",
-    "ne": "differs from",
-    "in": "is one of (comma-separated)",
-    "isnull": "is empty (true) or not (false)",
-    "gt": "is greater or later than",
-    "gte": "is at least",
-    "lt": "is less or earlier than",
-    "lte": "is at most",
-    "contains": "contains, whatever the case",
-    "startswith": "starts with, whatever the case",
-}
-
-
-def _parameter(name: str, where: str, schema: dict[str, Any], description: str, *, required: bool = False) -> Any:
-    return {"name": name, "in": where, "required": required, "schema": schema, "description": description}
-
-
-_ID: Final = _parameter("id", "path", {"type": "string", "format": "uuid"}, "The record's id.", required=True)
-_KEY: Final = _parameter(
-    "Idempotency-Key",
-    "header",
-    {"type": "string", "maxLength": 200},
-    "Makes a repeat of this request safe: it is done once and answered alike.",
-)
-_IF_MATCH: Final = _parameter("If-Match", "header", {"type": "string"}, "The ETag you read; agents must send it.")
-_MESSAGE: Final = _parameter("Change-Message", "header", {"type": "string"}, "Why; kept in the audit log.")
-_DRY_RUN: Final = _parameter("dry_run", "query", {"type": "boolean"}, "Do it, show the result, and undo it.")
-_CASCADE: Final = _parameter("cascade", "query", {"type": "boolean"}, "Delete the records that may go with it too.")
-
-
-def _choose(resource: Resource) -> list[dict[str, Any]]:
-    names = ", ".join(wire(resource).fields)
-    return [
-        _parameter("fields", "query", {"type": "string"}, f"Only these fields, comma-separated, of: {names}."),
-        _parameter("omit", "query", {"type": "string"}, "All fields but these."),
-        _parameter("brief", "query", {"type": "boolean"}, "Only the id and the fields of tables."),
-    ]
-
-
-def _list_parameters(resource: Resource) -> list[dict[str, Any]]:
-    found = [
-        _parameter(
-            f"{name}__{suffix}" if suffix else name, "query", {"type": "string"}, f"{name} {SUFFIX_MEANING[suffix]}"
-        )
-        for name in filterable(resource)
-        for suffix in suffixes(resource, name)
-    ]
-    if resource.search:
-        fields = ", ".join(field.key for field in resource.search)
-        found.append(_parameter("q", "query", {"type": "string"}, f"Every word occurs in one of: {fields}."))
-    limit = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
-    return [
-        *found,
-        _parameter(
-            "sort",
-            "query",
-            {"type": "string"},
-            f"Comma-separated, `-` for descending: {', '.join(sortable(resource))}.",
-        ),
-        _parameter("limit", "query", limit, "Rows of a page."),
-        _parameter("offset", "query", {"type": "integer", "minimum": 0, "default": 0}, "Rows to pass over."),
-        _parameter("after", "query", {"type": "string"}, "The `next` of the page before: pages that do not shift."),
-        _parameter(
-            "since", "query", {"type": "string", "format": "date-time"}, "Changed since; `deleted` lists what is gone."
-        ),
-        _parameter("total", "query", {"type": "boolean"}, "Count all rows too."),
-        *_choose(resource),
-    ]
-
 
 def _ref(model: type[BaseModel]) -> dict[str, str]:
     return {"$ref": REF + model.__name__}
 
 
-def _json(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"application/json": {"schema": schema}}
+def _json(schema: dict[str, Any], example: Any = None) -> dict[str, Any]:
+    return {"application/json": {"schema": schema} | ({} if example is None else {"example": example})}
 
 
-def _problems(*codes: int) -> dict[str, Any]:
-    return {
-        str(code): {
-            "description": MEANING[code],
-            "content": {"application/problem+json": {"schema": {"$ref": f"{REF}Problem"}}},
-        }
-        for code in codes
+def _problems(codes: Iterable[int]) -> dict[str, Any]:
+    return {str(code): {"$ref": f"#/components/responses/{code}"} for code in codes}
+
+
+def _operation(
+    name: str,
+    summary: str,
+    description: str,
+    tag: str,
+    *,
+    scope: str,
+    risk: Risk,
+    parameters: Sequence[Any],
+    answers: dict[str, Any],
+    problems: Iterable[int],
+    body: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "operationId": name.replace("-", "_").replace("/", "_"),
+        "summary": summary,
+        "description": description,
+        "tags": [tag],
+        "parameters": [by_reference(item) for item in parameters],
+        "responses": answers | _problems(problems),
+        "x-scope": scope,
+        "x-risk": risk.value,
     }
+    return made | ({} if body is None else {"requestBody": {"required": True, "content": body}})
 
 
-def _several(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"oneOf": [schema, {"type": "array", "items": schema, "minItems": 1, "maxItems": 500}]}
+class _Noun:
+    """The bodies of a noun."""
+
+    def __init__(self, resource: Resource) -> None:
+        self.resource = resource
+        schemas = wire(resource)
+        self.read, self.create, self.patch = _ref(schemas.read), _ref(schemas.create), _ref(schemas.patch)
+        self.example = examples(resource)
+        self.title = resource.name.replace("-", " ")
+        self.titles = resource.plural.replace("-", " ")
+        key: dict[str, Any] = {"id": {"type": "string", "format": "uuid"}}
+        self.named = {"type": "object", "required": ["id"], "properties": key | {"version": {"type": "integer"}}}
+        self.name = {"id": AN_ID} | ({"version": 1} if resource.mutable else {})
+
+    def one(self, code: int, text: str) -> dict[str, Any]:
+        """An answer that is a record."""
+        return {str(code): {"description": text, "content": _json(self.read, self.example["read"])}}
+
+    def one_or_more(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """A record, or the list of a bulk request."""
+        return {"oneOf": [schema, self.more(schema)]}
+
+    def more(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """The list of a bulk request."""
+        return {"type": "array", "items": schema, "minItems": 1, "maxItems": MAX_BULK}
+
+    def page(self) -> dict[str, Any]:
+        """An answer that is a part of a list."""
+        next_ = {"type": ["string", "null"], "description": "`after` of the next page; null at the end."}
+        page = {
+            "type": "object",
+            "required": ["items", "next"],
+            "properties": {
+                "items": {"type": "array", "items": self.read},
+                "next": next_,
+                "total": {"type": "integer"},
+                "deleted": {"type": "array", "items": {"type": "object"}},
+            },
+        }
+        example = {"items": [self.example["read"]], "next": None}
+        return {"200": {"description": "A page.", "content": _json(page, example)}}
 
 
 def describe_operation(resource: Resource, verb: str, *, many: bool) -> dict[str, Any]:
-    """What FastAPI is told of a derived operation."""
-    schemas = wire(resource)
-    one = _ref(schemas.read)
+    """The description of an operation of a noun."""
+    noun = _Noun(resource)
     body: dict[str, Any] | None = None
-    problems: tuple[int, ...]
-    named: dict[str, Any]
-    item: dict[str, Any]
+    problems: Codes
+    write = [KEY, MESSAGE, DRY_RUN]
     match verb:
         case "list":
-            parameters, problems = _list_parameters(resource), (400, 401, 403)
-            page = {
-                "type": "object",
-                "required": ["items", "next"],
-                "properties": {
-                    "items": {"type": "array", "items": one},
-                    "next": {"type": ["string", "null"], "description": "`after` of the next page; null at the end."},
-                    "total": {"type": "integer"},
-                    "deleted": {"type": "array", "items": {"type": "object"}},
-                },
-            }
-            answer = {"200": {"description": "A page.", "content": _json(page)}}
+            summary = f"List {noun.titles}"
+            parameters, problems, answers = list_names(resource), READING, noun.page()
         case "get":
-            parameters, problems = [_ID, *_choose(resource)], (400, 401, 403, 404)
-            answer = {
-                "200": {"description": "The record.", "content": _json(one)},
-                "304": {"description": "Unchanged."},
-            }
+            summary = f"Get one {noun.title}"
+            parameters, problems = [ID, *choices(resource)], (*READING, 404)
+            answers = noun.one(200, "The record.") | {"304": {"description": "Unchanged."}}
         case "create":
-            parameters, problems = [_KEY, _MESSAGE, _DRY_RUN], (400, 401, 403, 409, 413, 422)
-            body = _several(_ref(schemas.create))
-            answer = {"201": {"description": "Made.", "content": _json(_several(one))}}
+            summary = f"Create one {noun.title}, or several"
+            parameters, problems = write, WRITING
+            body = _json(noun.one_or_more(noun.create), noun.example["create"])
+            made = _json(noun.one_or_more(noun.read), noun.example["read"])
+            answers = {"201": {"description": "Made.", "content": made}}
         case "patch" if many:
-            parameters, problems = [_KEY, _MESSAGE, _DRY_RUN], (400, 401, 403, 404, 409, 412, 413, 422, 428)
-            named = {"id": {"type": "string", "format": "uuid"}, "version": {"type": "integer"}}
-            item = {"allOf": [_ref(schemas.patch), {"type": "object", "required": ["id"], "properties": named}]}
-            body = {"type": "array", "items": item, "minItems": 1, "maxItems": 500}
-            answer = {"200": {"description": "Changed.", "content": _json({"type": "array", "items": one})}}
+            summary = f"Change several {noun.titles}"
+            parameters, problems = write, CHANGING
+            changes = noun.more({"allOf": [noun.patch, noun.named]})
+            body = _json(changes, [noun.name | noun.example["patch"]])
+            changed = _json({"type": "array", "items": noun.read}, [noun.example["read"]])
+            answers = {"200": {"description": "Changed.", "content": changed}}
         case "patch":
-            parameters, problems = (
-                [_ID, _IF_MATCH, _KEY, _MESSAGE, _DRY_RUN],
-                (400, 401, 403, 404, 409, 412, 413, 422, 428),
-            )
-            body = _ref(schemas.patch)
-            answer = {"200": {"description": "Changed.", "content": _json(one)}}
+            summary = f"Change one {noun.title}"
+            parameters, problems, answers = [ID, IF_MATCH, *write], CHANGING, noun.one(200, "Changed.")
+            body = _json(noun.patch, noun.example["patch"])
         case _:
-            parameters = (
-                [_KEY, _MESSAGE, _DRY_RUN, _CASCADE] if many else [_ID, _IF_MATCH, _KEY, _MESSAGE, _DRY_RUN, _CASCADE]
-            )
-            problems = (400, 401, 403, 404, 409, 412, 428)
-            if many:
-                named = {"id": {"type": "string", "format": "uuid"}, "version": {"type": "integer"}}
-                item = {"type": "object", "required": ["id"], "properties": named}
-                body = {"type": "array", "items": item, "minItems": 1, "maxItems": 500}
-            answer = {
+            summary = f"Delete several {noun.titles}" if many else f"Delete one {noun.title}"
+            parameters = [*write, CASCADE] if many else [ID, IF_MATCH, *write, CASCADE]
+            problems = CHANGING
+            body = _json(noun.more(noun.named), [noun.name]) if many else None
+            would = _json({"type": "object"}, {"would_delete": [{"noun": resource.name, "id": AN_ID}]})
+            answers = {
                 "204": {"description": "Deleted."},
-                "200": {"description": "A dry run: what would be deleted.", "content": _json({"type": "object"})},
+                "200": {"description": "A dry run: what would be deleted.", "content": would},
             }
-    extra: dict[str, Any] = {
-        "parameters": parameters,
-        "responses": answer | _problems(*problems),
-        "x-scope": resource.scope(verb),
-        "x-risk": RISK.get(verb, Risk.destructive).value,
-    }
-    if body is not None:
-        extra["requestBody"] = {"required": True, "content": _json(body)}
-    noun = resource.plural if verb == "list" or many else resource.name
-    title = resource.name.replace("-", " ")
-    plural = resource.plural.replace("-", " ")
-    summary = {
-        "list": f"List {plural}",
-        "get": f"Get one {title}",
-        "create": f"Create one {title}, or several",
-        "patch": f"Change several {plural}" if many else f"Change one {title}",
-        "delete": f"Delete several {plural}" if many else f"Delete one {title}",
-    }[verb]
-    return {
-        "operation_id": f"{verb}_{'many_' if many else ''}{noun}".replace("-", "_"),
-        "summary": summary,
-        "description": resource.description,
-        "tags": [resource.plural],
-        "openapi_extra": extra,
-        "status_code": 201 if verb == "create" else 204 if verb == "delete" else 200,
-    }
+    return _operation(
+        f"{verb}_{'many_' if many else ''}{resource.plural if verb == 'list' or many else resource.name}",
+        summary,
+        resource.description,
+        resource.plural,
+        scope=resource.scope(verb),
+        risk=RISK.get(verb, Risk.destructive),
+        parameters=parameters,
+        answers=answers,
+        problems=problems,
+        body=body,
+    )
+
+
+def describe_lookup(resource: Resource, verb: str, name: str, field: str, parent: Resource | None) -> dict[str, Any]:
+    """The description of a look-up by the value of a field."""
+    noun = _Noun(resource)
+    value = value_parameter(resource, field, parent)
+    body: dict[str, Any] | None = None
+    match verb:
+        case "list":
+            summary = f"List {noun.titles} by {name.replace('-', ' ')}"
+            parameters, answers = [value, *list_names(resource)], noun.page()
+            problems: Codes = (*READING, 404) if parent else READING
+        case "get":
+            summary = f"Get the {noun.title} by {name.replace('-', ' ')}"
+            parameters, problems = [value, *choices(resource)], (*READING, 404)
+            answers = noun.one(200, "The record.") | {"304": {"description": "Unchanged."}}
+        case _:
+            summary = f"Make or change the {noun.title} by {name.replace('-', ' ')}"
+            parameters, problems = [value, IF_MATCH, KEY, MESSAGE, DRY_RUN], CHANGING
+            answers = noun.one(200, "Changed.") | noun.one(201, "Made.")
+            wanted = {
+                key: text for key, text in (noun.example["create"] | noun.example["patch"]).items() if key != field
+            }
+            body = _json({"type": "object"}, wanted)
+    return _operation(
+        f"{verb}_{resource.plural if verb == 'list' else resource.name}_by_{name}",
+        summary,
+        resource.description,
+        resource.plural,
+        scope=resource.scope("create" if verb == "put" else verb),
+        risk=RISK[verb],
+        parameters=parameters,
+        answers=answers,
+        problems=problems,
+        body=body,
+    )
 
 
 def describe_action(action: Action, resource: Resource | None) -> dict[str, Any]:
-    """What FastAPI is told of a verb."""
-    parameters = [_ID] if resource else []
-    if action.risk is not Risk.read:
-        parameters = [*parameters, _KEY, _MESSAGE, _DRY_RUN]
-    extra: dict[str, Any] = {
-        "parameters": parameters,
-        "responses": {"200": {"description": "Done.", "content": _json(_ref(action.result))}}
-        | _problems(400, 401, 403, *((404,) if resource else ()), 409, 413, 422),
-        "x-scope": action.scope,
-        "x-risk": action.risk.value,
-    }
-    if action.body is not None:
-        extra["requestBody"] = {"required": True, "content": _json(_ref(action.body))}
+    """The description of a verb."""
     noun = resource.name if resource else (action.path or action.name).partition("/")[0]
-    return {
-        "operation_id": f"{action.name}_{noun}".replace("-", "_") if resource else action.name.replace("-", "_"),
-        "summary": action.description.partition(". ")[0].rstrip("."),
-        "description": action.description,
-        "tags": [resource.plural if resource else noun],
-        "openapi_extra": extra,
-    }
+    summary = action.description.partition(". ")[0].rstrip(".")
+    if action.finds and resource is not None:
+        own = own_parameters(action.body) if action.body else []
+        return _operation(
+            f"{action.name}_{resource.plural}",
+            summary,
+            action.description,
+            resource.plural,
+            scope=action.scope,
+            risk=action.risk,
+            parameters=[*own, *list_names(resource)],
+            answers=_Noun(resource).page(),
+            problems=(*READING, 404),
+        )
+    parameters = [ID] if resource else []
+    if action.risk is not Risk.read:
+        parameters = [*parameters, KEY, MESSAGE, DRY_RUN]
+    return _operation(
+        f"{action.name}_{noun}" if resource else action.name,
+        summary,
+        action.description,
+        resource.plural if resource else noun,
+        scope=action.scope,
+        risk=action.risk,
+        parameters=parameters,
+        answers={"200": {"description": "Done.", "content": _json(_ref(action.result))}},
+        problems=(*READING, *((404,) if resource else ()), 409, 413, 422),
+        body=_json(_ref(action.body), example_of(action.body)) if action.body is not None else None,
+    )
 
 
 def _models(catalog: Catalog) -> Iterable[type[BaseModel]]:
@@ -254,38 +287,60 @@ def _models(catalog: Catalog) -> Iterable[type[BaseModel]]:
         schemas = wire(resource)
         yield from (schemas.read, schemas.create, schemas.patch)
     for action in catalog.actions:
-        yield action.result
-        if action.body is not None:
-            yield action.body
+        if not action.finds:
+            yield action.result
+            if action.body is not None:
+                yield action.body
 
 
-def install_openapi(app: FastAPI, catalog: Catalog) -> None:
-    """Let the app's document hold the derived schemas too."""
+def document(app: FastAPI, root: str, operations: Iterable[Operation], catalog: Catalog) -> dict[str, Any]:
+    """The whole document: FastAPI's of its own routes, and ours of the derived operations below ``root``."""
+    made = get_openapi(
+        title=app.title,
+        version=app.version,
+        description=app.description,
+        routes=app.routes,
+        openapi_version="3.1.0",
+    )
+    _, definitions = models_json_schema(
+        [(model, "validation") for model in dict.fromkeys(_models(catalog))], ref_template=REF + "{model}"
+    )
+    components = made.setdefault("components", {})
+    components.setdefault("schemas", {}).update(definitions.get("$defs", {}))
+    components["schemas"]["Problem"] = PROBLEM_SCHEMA
+    components["parameters"] = {
+        f"{resource.plural}.{item['name']}": item
+        for resource in catalog.resources
+        for item in list_parameters(resource)
+    }
+    components["parameters"] |= {item["name"]: item for item in COMMON}
+    problem = {"application/problem+json": {"schema": {"$ref": f"{REF}Problem"}}}
+    components["responses"] = {str(code): {"description": text, "content": problem} for code, text in MEANING.items()}
+    components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+    made["security"] = [{"bearer": []}]
+    for operation in operations:
+        made["paths"].setdefault(root + operation.path, {})[operation.method.lower()] = operation.describe()
+    return made
 
-    def document() -> dict[str, Any]:
+
+def install_openapi(app: FastAPI, root: str, operations: Sequence[Operation], catalog: Catalog) -> None:
+    """Let the app's document be the whole one: made once, when somebody first asks, and sent as the bytes it is."""
+
+    def made() -> dict[str, Any]:
         if app.openapi_schema is None:
-            made = get_openapi(
-                title=app.title,
-                version=app.version,
-                description=app.description,
-                routes=app.routes,
-                openapi_version="3.1.0",
-            )
-            _, definitions = models_json_schema(
-                [(model, "validation") for model in dict.fromkeys(_models(catalog))], ref_template=REF + "{model}"
-            )
-            components = made.setdefault("components", {})
-            schemas = components.setdefault("schemas", {})
-            schemas.update(definitions.get("$defs", {}))
-            schemas["Problem"] = PROBLEM_SCHEMA
-            components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
-            made["security"] = [{"bearer": []}]
-            for path in made["paths"].values():
-                for operation in path.values():
-                    # FastAPI adds its own 200 and 422 to operations that describe their answers themselves.
-                    if "x-scope" in operation and "content" not in operation["responses"].get("422", {"content": 0}):
-                        operation["responses"].pop("422", None)
-            app.openapi_schema = made
+            app.openapi_schema = document(app, root, operations, catalog)
         return app.openapi_schema
 
-    app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
+    @cache
+    def served() -> tuple[bytes, str]:
+        text = orjson.dumps(made())
+        return text, f'"{hashlib.sha256(text).hexdigest()[:32]}"'
+
+    def answer(request: Request) -> Response:
+        text, tag = served()
+        if known_already(request, tag):
+            return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"etag": tag})
+        return JsonResponse(text, headers={"etag": tag})
+
+    app.openapi = made  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
+    app.router.routes.insert(0, Route(app.openapi_url or "", answer))

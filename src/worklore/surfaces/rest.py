@@ -4,28 +4,39 @@ One function per operation; what differs between nouns is in their Resource. The
 derived as well, in :mod:`worklore.surfaces.openapi`.
 """
 
+import json
 import re
 import uuid
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property, partial
 from http import HTTPStatus
 from types import GenericAlias
 from typing import Any, Final
 
-from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError, create_model
+from fastapi import Request, Response
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 
 from worklore.kernel import crud
 from worklore.kernel.action import Action, Risk
 from worklore.kernel.context import Context, ReadContext
-from worklore.kernel.errors import BadRequestError, InvalidError
+from worklore.kernel.errors import BadRequestError, InvalidError, NotFoundError, limit
 from worklore.kernel.idempotency import former, remember
-from worklore.kernel.query import selection, understand
+from worklore.kernel.query import Ask, Condition, equal, selection, understand
 from worklore.kernel.resource import Catalog, Resource, Verb
-from worklore.kernel.wire import WireModel, wire
-from worklore.surfaces.http import Gateway, Once, idempotency, json_response, not_valid, read_body, validated
-from worklore.surfaces.openapi import describe_action, describe_operation
+from worklore.kernel.wire import Wire, WireModel, wire
+from worklore.surfaces.dispatch import Endpoint, Operation
+from worklore.surfaces.http import (
+    Gateway,
+    Once,
+    idempotency,
+    json_response,
+    known_already,
+    not_valid,
+    read_body,
+    validated,
+)
+from worklore.surfaces.openapi import describe_action, describe_lookup, describe_operation
 
 MAX_BULK: Final = 500
 SHORT_LIST: Final = 100
@@ -35,9 +46,6 @@ ETAG: Final = re.compile(r'(?:W/)?"(?P<version>[0-9]{1,10})"')
 """A version as a tag; a proxy that compresses makes it a weak one."""
 
 WRITE_PARAMETERS: Final = frozenset({"dry_run", "cascade"})
-
-
-Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +114,6 @@ def etag(item: dict[str, Any]) -> dict[str, str]:
     return {"etag": f'"{item["version"]}"'} if "version" in item else {}
 
 
-def known_already(request: Request, tag: str) -> bool:
-    """True when ``If-None-Match`` names the tag, weak or strong, alone or among others (RFC 9110, 13.1.2)."""
-    known = [item.strip().removeprefix("W/") for item in request.headers.get("if-none-match", "").split(",")]
-    return tag in known or known == ["*"]
-
-
 class RestResource:
     """The operations of one noun."""
 
@@ -119,39 +121,74 @@ class RestResource:
         self.resource = resource
         self._gateway = gateway
         self._writer = writer
-        self._schemas = wire(resource)
-        self._changes = create_model(
-            f"{self._schemas.patch.__name__}Item",
-            __base__=self._schemas.patch,
-            id=(uuid.UUID, ...),
-            version=(int | None, None),
-        )
+
+    # A model costs milliseconds and a hub has hundreds: each is made when it is first needed.
+
+    @cached_property
+    def _schemas(self) -> Wire:
+        return wire(self.resource)
+
+    @cached_property
+    def _changes(self) -> type[BaseModel]:
+        patch = self._schemas.patch
+        return create_model(f"{patch.__name__}Item", __base__=patch, id=(uuid.UUID, ...), version=(int | None, None))
 
     # --- reads ------------------------------------------------------------------------------------------------------
 
     async def page(self, request: Request) -> Response:
         """One page of records."""
         ask = understand(self.resource, request.query_params.multi_items())
+        work = partial(crud.list_, resource=self.resource, ask=ask)
+        return await self._page(request, ask, work, single=not (ask.total or ask.since))
+
+    async def of(self, name: str, parent: Resource | None, request: Request) -> Response:
+        """One page of the records whose field has the value in the path.
+
+        Raises:
+            NotFoundError: the value is the id of a parent that is not there, or may not be seen.
+        """
+        ask = understand(self.resource, request.query_params.multi_items())
+        condition = self._named(name, parent, request)
+        ask = replace(ask, conditions=(*ask.conditions, condition))
+
+        def work(ctx: ReadContext) -> crud.Page:
+            if parent is not None:
+                crud.get(ctx, parent, condition.value, ("id",))
+            return crud.list_(ctx, self.resource, ask)
+
+        return await self._page(request, ask, work)
+
+    async def _page(
+        self, request: Request, ask: Ask, work: Callable[[ReadContext], crud.Page], *, single: bool = False
+    ) -> Response:
         long = ask.limit > SHORT_LIST or bool(ask.words) or ask.total
-        page = await self._gateway.read(
-            request,
-            self.resource.scope("list"),
-            lambda ctx: crud.list_(ctx, self.resource, ask),
-            long=long,
-            single=not (ask.total or ask.since),
-        )
+        page = await self._gateway.read(request, self.resource.scope("list"), work, long=long, single=single)
         return json_response(page.body())
+
+    def _named(self, name: str, parent: Resource | None, request: Request) -> Condition:
+        """The condition that a look-up's path states."""
+        text = request.path_params["value"]
+        return equal(self.resource, name, str(record_id(parent, text)) if parent else text)
 
     async def get(self, request: Request) -> Response:
         """One record."""
-        key = record_id(self.resource, request.path_params["id"])
+        return await self._get(request, record_id(self.resource, request.path_params["id"]), "id")
+
+    async def get_by(self, name: str, parent: Resource | None, request: Request) -> Response:
+        """The one record whose field has the value in the path."""
+        return await self._get(request, self._named(name, parent, request).value, name)
+
+    async def _get(self, request: Request, key: object, by: str) -> Response:
         known = dict(request.query_params)
         for name in known:
             if name not in {"fields", "omit", "brief"}:
                 raise BadRequestError(f"There is no parameter {name} here.", code="parameter-unknown", parameter=name)
         fields = selection(self.resource, known)
         item = await self._gateway.read(
-            request, self.resource.scope("get"), lambda ctx: crud.get(ctx, self.resource, key, fields), single=True
+            request,
+            self.resource.scope("get"),
+            lambda ctx: crud.get(ctx, self.resource, key, fields, by=by),
+            single=True,
         )
         headers = etag(item)
         if headers and known_already(request, headers["etag"]):
@@ -174,6 +211,38 @@ class RestResource:
 
         return await self._write(request, "create", work, body)
 
+    async def put_by(self, name: str, parent: Resource | None, request: Request) -> Response:
+        """Make the one record whose field has the value in the path, or change the fields sent."""
+        value = self._named(name, parent, request).value
+        version = expected_version(request)
+        body = await read_body(request)
+        given: dict[str, Any] = validated(_Object, body).model_extra or {}
+        if given.get(name, str(value)) != str(value):
+            raise InvalidError(f"{name} in the body differs from the path.", field=name)
+        wanted = validated(self._schemas.create, json.dumps({**given, name: str(value)}).encode())
+
+        def work(ctx: Context) -> Answer:
+            try:
+                record = crud.load(ctx, self.resource, value, by=name)
+            except NotFoundError:
+                made = self._writer.create(ctx, self.resource, [wanted])
+                return self._shown(made, status=HTTPStatus.CREATED)
+            return self._shown([self._writer.patch(ctx, self.resource, record, self._change(record, wanted), version)])
+
+        return await self._write(request, "create", work, body)
+
+    def _change(self, record: Any, wanted: BaseModel) -> BaseModel:
+        """What a new record's body changes in the one that is there.
+
+        Raises:
+            InvalidError: a field that is set once would change.
+        """
+        changed = {field: getattr(wanted, field) for field in wanted.model_fields_set}
+        for field in changed.keys() - self._schemas.patch.model_fields.keys():
+            if changed.pop(field) != getattr(record, self._schemas.attributes[field]):
+                raise InvalidError(f"{field} is set once, on creation.", field=field)
+        return self._schemas.patch.model_construct(_fields_set=set(changed), **changed)
+
     async def patch(self, request: Request) -> Response:
         """Change the fields sent."""
         key = record_id(self.resource, request.path_params["id"])
@@ -183,7 +252,7 @@ class RestResource:
 
         def work(ctx: Context) -> Answer:
             record = crud.load(ctx, self.resource, key)
-            return self._shown([self._writer.patch(ctx, self.resource, record, change, version)], several=False)
+            return self._shown([self._writer.patch(ctx, self.resource, record, change, version)])
 
         return await self._write(request, "patch", work, body)
 
@@ -263,7 +332,7 @@ class RestResource:
         answer = self._shown(records, several=pointer["several"], status=pointer["status"])
         return Answer(answer.status, answer.body, answer.headers | replayed)
 
-    def _shown(self, records: Sequence[Any], *, several: bool, status: int = HTTPStatus.OK) -> Answer:
+    def _shown(self, records: Sequence[Any], *, several: bool = False, status: int = HTTPStatus.OK) -> Answer:
         items = [crud.shown(self.resource, record) for record in records]
         if several:
             return Answer(status, items, {})
@@ -279,11 +348,12 @@ class RestResource:
             refused = not_valid(error)
             place = error.errors(include_url=False, include_context=False, include_input=False)[0]["loc"]
             if place:
-                errors = refused.members["errors"]
-                raise InvalidError(f"Item {refused.detail}", errors=errors, item=place[0]) from error
-            raise InvalidError(f"A bulk body is a list of 1 to {MAX_BULK} objects: {refused.detail}") from error
+                raise InvalidError(f"Item {refused.detail}", **refused.members, item=place[0]) from error
+            detail = f"A bulk body is a list of 1 to {MAX_BULK} objects: {refused.detail}"
+            raise InvalidError(detail, **refused.members) from error
         if not 0 < len(bodies) <= MAX_BULK:
-            raise InvalidError(f"A bulk body is a list of 1 to {MAX_BULK} objects; this one has {len(bodies)}.")
+            detail = f"A bulk body is a list of 1 to {MAX_BULK} objects; this one has {len(bodies)}."
+            raise InvalidError(detail, **limit("bulk-rows", MAX_BULK, len(bodies)))
         return bodies
 
 
@@ -300,13 +370,46 @@ class _Named(WireModel):
     version: int | None = Field(default=None, ge=1)
 
 
+class _Object(BaseModel):
+    """Any JSON object."""
+
+    model_config = ConfigDict(extra="allow")
+
+
 class RestAction:
-    """One verb: ``POST /{plural}/{id}/{name}`` on a record, ``POST /{path}`` on its own."""
+    """One verb.
+
+    ``POST /{plural}/{id}/{name}`` on a record, ``POST /{path}`` on its own, ``GET /{plural}/{name}`` where it finds.
+    """
 
     def __init__(self, action: Action, resource: Resource | None, gateway: Gateway) -> None:
         self.action = action
         self._resource = resource
         self._gateway = gateway
+
+    async def find(self, request: Request) -> Response:
+        """The part of the list that the verb finds."""
+        assert self._resource is not None  # noqa: S101 - what finds is on a noun
+        own = self.action.body.model_fields if self.action.body else {}
+        known = request.query_params.multi_items()
+        rest = [(name, text) for name, text in known if name not in own]
+        ask = understand(self._resource, rest, order=self.action.finds)
+        given = [self._asked(self.action.body, [item for item in known if item[0] in own])] if self.action.body else []
+        page: crud.Page = await self._gateway.read(
+            request, self.action.scope, lambda ctx: self.action.run(ctx, *given, ask), long=True
+        )
+        return json_response(page.body())
+
+    @staticmethod
+    def _asked(model: type[BaseModel], known: list[tuple[str, str]]) -> BaseModel:
+        repeated = next((name for name, _ in known if [key for key, _ in known].count(name) > 1), None)
+        if repeated:
+            raise BadRequestError(f"{repeated} is given twice.", code="parameter-repeated", parameter=repeated)
+        try:
+            return model.model_validate(dict(known))
+        except ValidationError as error:
+            refused = not_valid(error)
+            raise BadRequestError(refused.detail, code="parameter-value", **refused.members) from error
 
     async def call(self, request: Request) -> Response:
         """Carry out the verb."""
@@ -361,38 +464,56 @@ def _admitted(gateway: Gateway, scope: str, endpoint: Endpoint) -> Endpoint:
     return answer
 
 
-def routes(catalog: Catalog, gateway: Gateway) -> APIRouter:
-    """The routes of the whole catalogue, below the API's root."""
-    router = APIRouter()
+def operations(catalog: Catalog, gateway: Gateway) -> Iterator[Operation]:
+    """The operations of the whole catalogue, below the API's root."""
     writer = crud.Writer(catalog)
     for resource in catalog.resources:
         noun = RestResource(resource, gateway, writer)
-        offered: list[tuple[str, str, str, Endpoint]] = [
-            ("list", "GET", "", noun.page),
-            ("create", "POST", "", noun.create),
-            ("patch", "PATCH", "", noun.patch_many),
-            ("delete", "DELETE", "", noun.delete_many),
-            ("get", "GET", "/{id}", noun.get),
-            ("patch", "PATCH", "/{id}", noun.patch),
-            ("delete", "DELETE", "/{id}", noun.delete),
-        ]
-        for verb, method, tail, endpoint in offered:
-            if Verb(verb) in resource.verbs:
-                router.add_api_route(
-                    f"/{resource.plural}{tail}",
-                    _admitted(gateway, resource.scope(verb), endpoint),
-                    methods=[method],
-                    response_class=Response,
-                    **describe_operation(resource, verb, many=not tail and verb in {"patch", "delete"}),
-                )
+        yield from _of_noun(noun, gateway)
+        for name, field in resource.by:
+            yield from _of_lookup(catalog, noun, gateway, name, field.key)
     for action in catalog.actions:
         on = catalog.by_name[action.on] if action.on else None
-        path = f"/{on.plural}/{{id}}/{action.name}" if on else f"/{action.path or action.name}"
-        router.add_api_route(
-            path,
-            _admitted(gateway, action.scope, RestAction(action, on, gateway).call),
-            methods=["POST"],
-            response_class=Response,
-            **describe_action(action, on),
-        )
-    return router
+        rest = RestAction(action, on, gateway)
+        if on is None:
+            path = f"/{action.path or action.name}"
+        else:
+            path = f"/{on.plural}/{action.name}" if action.finds else f"/{on.plural}/{{id}}/{action.name}"
+        method, endpoint = ("GET", rest.find) if action.finds else ("POST", rest.call)
+        describe = partial(describe_action, action, on)
+        yield Operation(method, path, _admitted(gateway, action.scope, endpoint), describe)
+
+
+def _of_noun(noun: RestResource, gateway: Gateway) -> Iterator[Operation]:
+    offered: list[tuple[str, str, str, Endpoint]] = [
+        ("list", "GET", "", noun.page),
+        ("create", "POST", "", noun.create),
+        ("patch", "PATCH", "", noun.patch_many),
+        ("delete", "DELETE", "", noun.delete_many),
+        ("get", "GET", "/{id}", noun.get),
+        ("patch", "PATCH", "/{id}", noun.patch),
+        ("delete", "DELETE", "/{id}", noun.delete),
+    ]
+    resource = noun.resource
+    for verb, method, tail, endpoint in offered:
+        if Verb(verb) in resource.verbs:
+            describe = partial(describe_operation, resource, verb, many=not tail and verb in {"patch", "delete"})
+            admitted = _admitted(gateway, resource.scope(verb), endpoint)
+            yield Operation(method, f"/{resource.plural}{tail}", admitted, describe)
+
+
+def _of_lookup(catalog: Catalog, noun: RestResource, gateway: Gateway, name: str, field: str) -> Iterator[Operation]:
+    """A list by a field's value or, where no two records share it, the one record: read, or made and changed."""
+    resource = noun.resource
+    path = f"/{resource.plural}/by-{name}/{{value}}"
+    tables = [key.column.table.description for key in resource.table.c[field].foreign_keys]
+    parent = next((catalog.by_table[table] for table in tables if table in catalog.by_table), None)
+    offered: list[tuple[str, str, Any]] = [("list", "GET", noun.of)]
+    if resource.is_unique(field):
+        offered = [("get", "GET", noun.get_by)]
+        if {Verb.create, Verb.patch} <= resource.verbs:
+            offered.append(("put", "PUT", noun.put_by))
+    for verb, method, endpoint in offered:
+        scope = resource.scope("create" if verb == "put" else verb)
+        describe = partial(describe_lookup, resource, verb, name, field, parent)
+        yield Operation(method, path, _admitted(gateway, scope, partial(endpoint, field, parent)), describe)

@@ -93,6 +93,7 @@ PROJECT_CONFIGURATIONS = Resource(
         ProjectConfiguration.git_branch,
         ProjectConfiguration.database_healthy,
     ),
+    by=(("project", ProjectConfiguration.project_id),),
     server_set=(ProjectConfiguration.updated_by,),
     fixed=(ProjectConfiguration.project_id,),
     check=check,

@@ -29,6 +29,15 @@ from worklore.work.work_item import WORK_ITEMS, WorkItem
 MAX_LINKS: Final = 200
 
 
+EXAMPLE: Final = {
+    "pr_number": 1287,
+    "pr_title": "Read scanned invoices",
+    "commit_hash": "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
+    "test_summary": {"unit": 812, "integration": 64},
+    "constitutional_compliance": True,
+}
+
+
 class DeploymentEvent(Created, Record):
     """A merged pull request that was deployed, with the summary of its tests."""
 
@@ -41,7 +50,7 @@ class DeploymentEvent(Created, Record):
     project_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
     deployed_at: Mapped[datetime]
     commit_hash: Mapped[str] = mapped_column(Line(40), info={"form": "commit"})
-    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata")
+    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", info={"example": EXAMPLE})
     created_by: Mapped[str | None] = mapped_column(Line(255))
 
     project: Mapped[Project | None] = relationship(backref=backref("deployment_events", viewonly=True), viewonly=True)

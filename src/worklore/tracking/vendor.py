@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Index
 from sqlalchemy.orm import Mapped, mapped_column
@@ -25,6 +25,14 @@ class VendorStatus(StrEnum):
     broken = "broken"
 
 
+EXAMPLE: Final = {
+    "format_support": {"excel": True, "csv": True, "pdf": False, "ocr": False},
+    "test_results": {"passing": 41, "total": 43, "skipped": 1},
+    "extractor_version": "2.4.0",
+    "manifest_compliant": True,
+}
+
+
 class VendorExtractor(Stamped, Record):
     """A vendor whose documents an extractor reads, with the standing of that extractor."""
 
@@ -34,7 +42,7 @@ class VendorExtractor(Stamped, Record):
     name: Mapped[str] = mapped_column(Line(100), unique=True)
     status: Mapped[VendorStatus] = column(default=VendorStatus.operational)
     extractor_version: Mapped[str] = mapped_column(Line(50))
-    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata")
+    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", info={"example": EXAMPLE})
     created_by: Mapped[str | None] = mapped_column(Line(255))
     updated_by: Mapped[str | None] = mapped_column(Line(255))
 
@@ -74,6 +82,7 @@ VENDORS = Resource(
     ),
     search=(VendorExtractor.name,),
     columns=(VendorExtractor.name, VendorExtractor.status, VendorExtractor.extractor_version),
+    by=(("name", VendorExtractor.name),),
     server_set=(VendorExtractor.created_by, VendorExtractor.updated_by),
     check=check,
 )

@@ -114,5 +114,6 @@ INCIDENTS = Resource(
         SecurityIncident.status,
         SecurityIncident.client_id,
     ),
+    by=(("client", SecurityIncident.client_id), ("status", SecurityIncident.status)),
     check=check,
 )

@@ -143,6 +143,7 @@ CREDENTIALS = Resource(
         Credential.client_id,
         Credential.expires_at,
     ),
+    by=(("client", Credential.client_id),),
     server_set=(Credential.key_id, Credential.last_rotated_at),
     hidden=(
         Credential.password_encrypted,
@@ -177,5 +178,6 @@ CREDENTIAL_AUDIT_LOGS = Resource(
         CredentialAuditLog.action,
         CredentialAuditLog.credential_id,
     ),
+    by=(("credential", CredentialAuditLog.credential_id), ("user", CredentialAuditLog.user_id)),
     verbs=READ_ONLY,
 )

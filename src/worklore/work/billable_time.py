@@ -155,5 +155,6 @@ BILLABLE_TIME = Resource(
         BillableTime.description,
         BillableTime.client_id,
     ),
+    by=(("session", BillableTime.session_id), ("work-item", BillableTime.work_item_id)),
     check=check,
 )

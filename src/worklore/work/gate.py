@@ -44,10 +44,12 @@ class Gate(Stamped, Record):
         *(Index(None, name) for name in ("work_item_id", "run_id", "state")),
     )
 
-    work_item_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("work_items.id", ondelete="CASCADE"))
+    work_item_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("work_items.id", ondelete="CASCADE"), info={"example": "0199a2c0-5b1e-7c3a-9f00-5d2f6b7a8c9d"}
+    )
     run_id: Mapped[uuid.UUID | None] = mapped_column(doc="The run whose step waits; the runs keep this in order.")
     step_key: Mapped[str | None] = mapped_column(Line(100), doc="The step of the run that waits.")
-    kind: Mapped[GateKind]
+    kind: Mapped[GateKind] = mapped_column(info={"example": "decision"})
     condition: Mapped[dict[str, Any] | None] = mapped_column(
         doc='What opens it. Of a time: {"at": "2026-11-21T08:00:00Z"}.'
     )

@@ -245,6 +245,7 @@ WORK_ITEMS = Resource(
     ),
     search=(WorkItem.title, WorkItem.description),
     columns=(WorkItem.title, WorkItem.item_type, WorkItem.status, WorkItem.priority, WorkItem.assigned_to),
+    by=(("project", WorkItem.project_id),),
     server_set=(
         WorkItem.path,
         WorkItem.depth,
