@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from alembic import command
-from alembic.script import ScriptDirectory
 
 from worklore.kernel.transaction import Database
-from worklore.ops import migrate
+from worklore.ops import migrate, schema_change
 
 
 def keep_only_changes(_context: Any, _revision: Any, directives: list[Any]) -> None:
@@ -28,14 +27,14 @@ def main() -> str:
     message = " ".join(sys.argv[1:]).strip()
     if not message:
         sys.exit(__doc__)
-    head = ScriptDirectory.from_config(migrate.alembic_config()).get_current_head() or "0000"
+    head = schema_change.revisions()[-1]
     with tempfile.TemporaryDirectory() as folder:
         database = Database(f"sqlite:///{Path(folder) / 'schema.db'}")
         try:
             migrate.upgrade(database)
             with database.writing.connect() as connection:
                 made = command.revision(
-                    migrate.alembic_config(connection),
+                    schema_change.alembic_config(connection),
                     message=message,
                     autogenerate=True,
                     rev_id=f"{int(head) + 1:04}",

@@ -19,12 +19,13 @@ from worklore.kernel.settings import Settings, load
 
 def add(commands: Any) -> None:
     """What the command takes."""
-    serve = commands.add_parser("serve", help="run the hub; sets up its database first")
+    serve = commands.add_parser("serve", help="run the hub; sets up an empty database first")
     serve.add_argument("--host", help="address to listen on (127.0.0.1)")
     serve.add_argument("--port", type=int, help="port to listen on (8420); 0 takes any free one")
     serve.add_argument("--database-url", help="sqlite:///path, mariadb://... or postgresql://...")
     serve.add_argument("--data", type=Path, help="folder of the database file and the hub's key")
     serve.add_argument("--ready-file", type=Path, help="write address and process id here as JSON once it serves")
+    serve.add_argument("--upgrade", action="store_true", help="bring an older database up first, after a backup")
     serve.set_defaults(run=run)
 
 
@@ -49,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     # The server hands a signal it was stopped by on to whoever listened before: then leave in order, not by default.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
-    hub = build(settings)
+    hub = build(settings, upgrade=options.upgrade)
     try:
         code = hub.setup_code()
         port = listening.getsockname()[1]

@@ -110,10 +110,11 @@ def database_url(text: str) -> URL:
     return url.set(drivername=DRIVERS[family])
 
 
-def server_engine(url: URL, *, autocommit: bool = False) -> Engine:
+def server_engine(url: URL, *, autocommit: bool = False, read_seconds: int | None = READ_SECONDS) -> Engine:
     """An engine for MariaDB or PostgreSQL: READ COMMITTED, time-outs on connect and read.
 
-    With ``autocommit`` each statement is a transaction of its own: no BEGIN and no ROLLBACK around it.
+    With ``autocommit`` each statement is a transaction of its own: no BEGIN and no ROLLBACK around it. With
+    ``read_seconds`` None a statement may take as long as it takes; locks are still not waited for longer.
 
     A pooled connection is looked at before use rather than pinged: a server that has closed it has sent something, and
     an idle connection on which something has arrived is thrown away. That costs no round trip.
@@ -121,14 +122,14 @@ def server_engine(url: URL, *, autocommit: bool = False) -> Engine:
     if url.get_backend_name() == "postgresql":
         arguments: dict[str, Any] = {
             "connect_timeout": CONNECT_SECONDS,
-            "options": f"-c timezone=UTC -c statement_timeout={READ_SECONDS}s -c lock_timeout={READ_SECONDS // 4}s",
+            "options": f"-c timezone=UTC -c statement_timeout={read_seconds or 0}s -c lock_timeout={READ_SECONDS // 4}s",
             "keepalives_idle": 30,
             "tcp_user_timeout": READ_SECONDS * 1000,
         }
     else:
         arguments = {
             "connect_timeout": CONNECT_SECONDS,
-            "read_timeout": READ_SECONDS,
+            "read_timeout": read_seconds,
             "write_timeout": READ_SECONDS,
             "charset": "utf8mb4",
             "init_command": "SET SESSION time_zone = '+00:00', innodb_lock_wait_timeout = 15, "

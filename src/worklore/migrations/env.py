@@ -38,6 +38,13 @@ def differs(_: Any, __: Any, ___: Any, found: TypeEngine[Any], wanted: TypeEngin
     return False if isinstance(found, Double) and isinstance(wanted, Float) and wanted.precision == DOUBLE else None
 
 
+def ended(*_: Any, **given: Any) -> None:
+    """After each step, tell the progress that made it which revisions are applied now."""
+    heads = tuple(given["heads"])
+    applied = context.script.iterate_revisions(heads, "base") if heads else ()
+    context.config.attributes["progress"].ended(list(applied))
+
+
 context.configure(
     connection=connection,
     target_metadata=Base.metadata,  # complete, now that every module with a table is imported
@@ -45,6 +52,7 @@ context.configure(
     compare_type=differs,
     render_item=render,
     transaction_per_migration=False,
+    on_version_apply=ended,
 )
 with context.begin_transaction():
     context.run_migrations()
