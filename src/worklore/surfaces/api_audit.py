@@ -113,7 +113,9 @@ class Bodies:
 def _told(given: object, shown: Shown, *, done: bool) -> dict[str, Any] | None:
     if isinstance(given, list):
         items = cast("list[object]", given)
-        return {"count": len(items), "items": [_told(item, shown, done=done) for item in items[:ITEMS_SHOWN]]}
+        # A bulk is a list of objects. Lists within lists are none, and may nest deeper than a function can.
+        objects = [item if isinstance(item, dict) else None for item in items[:ITEMS_SHOWN]]
+        return {"count": len(items), "items": [_told(item, shown, done=done) for item in objects]}
     if not isinstance(given, dict):
         return None
     told: dict[str, Any] = {}
