@@ -60,6 +60,7 @@ CHOICES: Final[Mapping[str, Mapping[str, tuple[Any, ...]]]] = {
     "context": {"relevance_score": (0.0, 0.1, 2.5, 10.0)},
     "snippet": {"relevance_score": (0.0, 0.1, 2.5, 10.0)},
     "gate": {"kind": ("decision", "check"), "state": ("waiting",)},
+    "backup-schedule": {"is_enabled": (True,)},  # one that is switched off is never due, whatever its expression
     "enhancement": {"depends_on": ([],)},
     "vendor": {"status": ("operational",)},
     "workflow": {"status": ("draft", "active", "paused")},
@@ -106,10 +107,11 @@ def _synonym(rows: "Rows", body: Body) -> None:
 
 
 def _context_tag(rows: "Rows", body: Body) -> None:
+    """On one record, and one whose own tags nobody changes."""
     body["tag"] = rows.word()
-    body["snippet_id"] = rows.parent(CATALOG.by_name["snippet"])
-    body.pop("context_id", None)
-    body.pop("decision_id", None)
+    for name in ("context_id", "snippet_id", "decision_id"):
+        body.pop(name, None)
+    body["snippet_id"] = rows.create(CATALOG.by_name["snippet"], id=rows.key(), client_id=rows.client)["id"]
 
 
 def _state(rows: "Rows", body: Body) -> None:
@@ -185,7 +187,6 @@ FOLLOWS: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     ("backup-log-entry", "backup_started_at"): frozenset({"duration_seconds"}),
     ("backup-log-entry", "backup_completed_at"): frozenset({"duration_seconds"}),
     ("backup-schedule", "cron_expression"): frozenset({"next_run_at"}),
-    ("backup-schedule", "is_enabled"): frozenset({"next_run_at"}),
     ("agent", "role"): frozenset({"generation"}),
     ("agent", "is_active"): frozenset({"generation"}),
     ("agent", "owner_id"): frozenset({"generation"}),

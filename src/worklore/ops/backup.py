@@ -90,7 +90,7 @@ def check(_: Context, backup: BackupLog, __: Mapping[str, Any]) -> None:
 def check_schedule(ctx: Context, schedule: BackupSchedule, former: Mapping[str, Any]) -> None:
     """At least one backup is kept; when the next one is due follows from the expression."""
     within(schedule, "retention_count", 1)
-    if not former or {"cron_expression", "is_enabled"} & former.keys():
+    if schedule.next_run_at is None or {"cron_expression", "is_enabled"} & former.keys():
         schedule.next_run_at = next_run(schedule, ctx.now())
 
 
