@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "backup": "backup",
     "bench": "bench",
     "demo-data": "demo_data",
+    "import": "import_",
     "openapi": "documents",
     "catalog": "documents",
 }

@@ -31,6 +31,7 @@ HUB_COMMANDS = {
     "config": "Show and check the hub's settings.",
     "bench": "Measure recall and speed of the hub.",
     "demo-data": "Fill a database with a made-up service provider.",
+    "import": "Take over what another program holds.",
     "hub": "Other things to do on the hub's own machine.",
 }
 

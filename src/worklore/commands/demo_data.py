@@ -3,22 +3,14 @@
 import argparse
 import json
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
-
+from worklore.commands.progress import shown
 from worklore.kernel.settings import load as settings
 from worklore.kernel.transaction import Database
 from worklore.ops import migrate
-from worklore.ops.demo.load import Loaded, Progress, load
-from worklore.ops.demo.profile import PROFILES, Profile
-
-LINES: Final = 10
-"""Lines that a load writes where no terminal shows a bar."""
+from worklore.ops.demo.load import Loaded, load
+from worklore.ops.demo.profile import PROFILES
 
 
 def add(commands: Any) -> None:
@@ -38,7 +30,11 @@ def run(options: argparse.Namespace) -> int:
     database = Database(options.database_url or settings().url)
     try:
         migrate.upgrade(database)
-        with _shown(profile, quiet=options.json) as progress:
+        with shown("clients", quiet=options.json) as told:
+
+            def progress(done: int, loaded: Loaded) -> None:
+                told(done, profile.clients, f"{loaded.rows.total():,} rows, {loaded.seconds:.0f} s")
+
             loaded = load(database, profile, options.seed, add=options.add, progress=progress)
     except KeyboardInterrupt:
         hint = "Each client that is there is complete; run it again with --add to load the others."
@@ -67,22 +63,3 @@ def _said(loaded: Loaded) -> str:
         f"{loaded.clients} clients with {loaded.rows.total():,} rows, {loaded.changes:,} of them changes, "
         f"in {loaded.seconds:.0f} s.{before}"
     )
-
-
-@contextmanager
-def _shown(profile: Profile, *, quiet: bool) -> Generator[Progress]:
-    """A bar on a terminal, plain lines on standard error otherwise, nothing when quiet."""
-    console = Console(stderr=True)
-    columns = (TextColumn("clients"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rows]:,} rows"))
-    bar = Bar(*columns, TimeRemainingColumn(), console=console, disable=quiet or not console.is_terminal)
-    step = max(1, profile.clients // LINES)
-    with bar:
-        task = bar.add_task("clients", total=profile.clients, rows=0)
-
-        def progress(done: int, loaded: Loaded) -> None:
-            bar.update(task, completed=done, rows=loaded.rows.total())
-            if bar.disable and not quiet and done % step == 0:
-                said = f"{done} of {profile.clients} clients, {loaded.rows.total():,} rows, {loaded.seconds:.0f} s"
-                print(said, file=sys.stderr, flush=True)  # noqa: T201 - progress without a terminal
-
-        yield progress
