@@ -96,7 +96,9 @@ def check_schedule(ctx: Context, schedule: BackupSchedule, former: Mapping[str, 
 
 def next_run(schedule: BackupSchedule, after: datetime) -> datetime | None:
     """When a schedule is due next; None for one that is switched off."""
-    return next(CronSim(schedule.cron_expression, after)) if schedule.is_enabled else None
+    # A new one that does not say is switched on: the column's default comes with the flush.
+    off = schedule.is_enabled is False
+    return None if off else next(CronSim(schedule.cron_expression, after))
 
 
 BACKUPS = Resource(
