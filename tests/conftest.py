@@ -257,7 +257,7 @@ def serve(url: URL, folder: Path) -> Iterator[TestHub]:
         served.close()
         server.should_exit = True
         thread.join()
-        hub.database.close()
+        hub.close()
 
 
 @pytest.fixture(scope="session")
