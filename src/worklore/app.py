@@ -19,6 +19,7 @@ from worklore.identity.sign_in import first_user, is_set_up, new_code
 from worklore.identity.token import ApiToken, Authenticator
 from worklore.kernel.access import SYSTEM
 from worklore.kernel.context import Context
+from worklore.kernel.epoch import ensure_epoch
 from worklore.kernel.errors import UnavailableError
 from worklore.kernel.events import Subscriptions, deliver, pending, postpone
 from worklore.kernel.idempotency import forget_expired
@@ -26,10 +27,11 @@ from worklore.kernel.jobs import Handler, Runner, ensure_repeating
 from worklore.kernel.settings import Settings
 from worklore.kernel.transaction import Database
 from worklore.memory.recollection import warm
-from worklore.ops import backups, migrate
+from worklore.ops import backup_schedules, backups, migrate
 from worklore.ops.api_audit import Journal, Mover
-from worklore.ops.retention import expire, kept
 from worklore.ops.backup import BackupType
+from worklore.ops.retention import expire, kept
+from worklore.ops.sealed_file import read_secret
 from worklore.resources import CATALOG
 from worklore.surfaces import agents, health, rest, sign_in
 from worklore.surfaces.api_audit import ApiAudit, Bodies
@@ -44,7 +46,12 @@ DESCRIPTION: Final = "The record of work and the memory that people and their AI
 SUBSCRIPTIONS: Final[Subscriptions] = {}
 """Who hears of which event."""
 
-REPEATING: Final[Mapping[str, int]] = {"deliver-events": 30, "forget-idempotency-keys": 3600, "expire-records": 3600}
+REPEATING: Final[Mapping[str, int]] = {
+    "deliver-events": 30,
+    "forget-idempotency-keys": 3600,
+    "expire-records": 3600,
+    backup_schedules.JOB: backup_schedules.JOB_SECONDS,
+}
 """Background jobs of the hub and the seconds between their runs."""
 
 
@@ -108,8 +115,9 @@ def build(settings: Settings, *, upgrade: bool = False) -> Hub:
     database = Database(settings.url)
     try:
         if upgrade or migrate.state(database).is_empty:
-            pre_migration = partial(backups.create, folder=settings.data / "backups", type=BackupType.pre_migration)
-            migrate.upgrade(database, backup=pre_migration)
+            secret = read_secret(settings.backup_key_file)
+            saved = partial(backups.create, folder=settings.backups, type=BackupType.pre_migration, encrypt=secret)
+            migrate.upgrade(database, backup=saved)
         migrate.require(database)
         key = load_key(settings.data / "hub.key", create=_may_make_key(database, settings.data / "hub.key"))
         database.write(_prepare)
@@ -119,7 +127,8 @@ def build(settings: Settings, *, upgrade: bool = False) -> Hub:
         raise
     authenticator = Authenticator(key)
     gateway = Gateway(database, authenticator)
-    runner = Runner(database, {**HANDLERS, "expire-records": _expiry(settings)}, settings.job_threads)
+    of_settings = {"expire-records": _expiry(settings), backup_schedules.JOB: _backups(settings)}
+    runner = Runner(database, {**HANDLERS, **of_settings}, settings.job_threads)
     requests = Mover(database, journal)
 
     def start() -> None:
@@ -129,6 +138,10 @@ def build(settings: Settings, *, upgrade: bool = False) -> Hub:
 
     app = ApiAudit(create_app(gateway, settings, on_start=start), journal, Bodies(ROOT, CATALOG))
     return Hub(settings, database, gateway, runner, requests, app)
+
+
+def _backups(settings: Settings) -> Handler:
+    return partial(backup_schedules.make_due, folder=settings.backups, key_file=settings.backup_key_file)
 
 
 def _expiry(settings: Settings) -> Handler:
@@ -156,6 +169,7 @@ def _may_make_key(database: Database, path: Path) -> bool:
 
 
 def _prepare(ctx: Context) -> None:
+    ensure_epoch(ctx)
     for kind, seconds in REPEATING.items():
         ensure_repeating(ctx, kind, seconds)
 

@@ -11,6 +11,7 @@ from worklore.kernel.settings import Settings, load
 from worklore.kernel.transaction import Database
 from worklore.ops import backups, migrate
 from worklore.ops.backup import BackupType
+from worklore.ops.sealed_file import read_secret
 
 
 def add(commands: Any) -> None:
@@ -69,7 +70,8 @@ def _downgrade(database: Database, settings: Settings, options: argparse.Namespa
 def _backup(settings: Settings, options: argparse.Namespace) -> migrate.Backup | None:
     if options.no_backup:
         return None
-    return partial(backups.create, folder=settings.data / "backups", type=BackupType.pre_migration)
+    secret = read_secret(settings.backup_key_file)
+    return partial(backups.create, folder=settings.backups, type=BackupType.pre_migration, encrypt=secret)
 
 
 def _changed(change: migrate.Change, options: argparse.Namespace, lost: list[str] | None = None) -> int:

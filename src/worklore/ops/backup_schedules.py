@@ -47,8 +47,7 @@ def make_due(database: Database, _: Mapping[str, Any], *, folder: Path, key_file
 
 
 def _carry_out(database: Database, schedule: BackupSchedule, folder: Path, key_file: Path | None) -> None:
-    secret = read_secret(key_file) if key_file is not None else None
-    path = create(database, folder, type=schedule.backup_type, encrypt=secret, verify=True)
+    path = create(database, folder, type=schedule.backup_type, encrypt=read_secret(key_file), verify=True)
     backup = described(path)
     if backup.status is not VerificationStatus.passed:
         log.error("a backup did not verify", path=str(path), details=backup.details)

@@ -60,12 +60,14 @@ def damaged(path: Path, why: str) -> UnavailableError:
 # --- keys -----------------------------------------------------------------------------------------------------------
 
 
-def read_secret(path: Path) -> bytes:
-    """The passphrase in a file, or in what a command prints when the path is that of a pipe.
+def read_secret(path: Path | None) -> bytes | None:
+    """The passphrase in a file, or in what a command prints when the path is that of a pipe; None without a file.
 
     Raises:
         UnavailableError: it cannot be read, is too short, or others may read it.
     """
+    if path is None:
+        return None
     try:
         about = path.stat()
         if os.name == "posix" and stat.S_ISREG(about.st_mode) and about.st_mode & 0o077:
