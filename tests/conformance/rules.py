@@ -109,8 +109,10 @@ def _synonym(rows: "Rows", body: Body) -> None:
 def _context_tag(rows: "Rows", body: Body) -> None:
     """On one record, and one whose own tags nobody changes."""
     body["tag"] = rows.word()
-    for name in ("context_id", "snippet_id", "decision_id"):
-        body.pop(name, None)
+    bearers = {name: body.pop(name) for name in ("context_id", "snippet_id", "decision_id") if name in body}
+    if len(bearers) == 1:
+        body |= bearers
+        return
     body["snippet_id"] = rows.create(CATALOG.by_name["snippet"], id=rows.key(), client_id=rows.client)["id"]
 
 

@@ -305,7 +305,7 @@ class Writer:
         for key, child in children(model):
             found = ctx.session.execute(select(child).where(key.parent == record.id)).scalars().all()
             rule = (key.ondelete or "RESTRICT").upper()
-            if not found:
+            if not found or (child.derived and rule == "CASCADE"):
                 continue
             if rule == "SET NULL":
                 for dependent in found:

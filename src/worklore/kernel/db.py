@@ -46,11 +46,16 @@ NAMING: Final = {
 
 
 class Base(DeclarativeBase):
-    """Every mapped class. ``audited`` is False for tables that are the record themselves or derived from one."""
+    """Every mapped class.
+
+    ``audited`` is False for tables that are the record themselves or derived from one; ``derived`` is True for rows that
+    the hub makes from another record, and that go with it unasked.
+    """
 
     metadata = MetaData(naming_convention=NAMING)
     type_annotation_map = ANNOTATIONS
     audited: ClassVar[bool] = True
+    derived: ClassVar[bool] = False
 
 
 class Record(Base):

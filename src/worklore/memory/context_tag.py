@@ -42,6 +42,8 @@ class ContextTag(Created, Record):
         ),
         Index(None, "tag"),
     )
+    audited = False
+    derived = True
 
     context_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("conversation_contexts.id", ondelete="CASCADE"))
     snippet_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("context_snippets.id", ondelete="CASCADE"))
@@ -73,7 +75,8 @@ def keep_tags(
         raise InvalidError(f"A tag has 1 to {MAX_TAG} characters.", field="tags")
     bearer = BEARERS[record.__tablename__]
     stored = select(ContextTag).where(ContextTag.__table__.c[bearer] == record.id)
-    kept = {tag.tag: tag for tag in ctx.session.scalars(stored)}
+    # A new record may have no id yet; it has no tags either.
+    kept = {tag.tag: tag for tag in ctx.session.scalars(stored)} if record.id else {}
     for text in kept.keys() - wanted:
         ctx.session.delete(kept[text])
     for text in sorted(wanted - kept.keys()):
