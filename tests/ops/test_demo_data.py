@@ -22,7 +22,7 @@ from worklore.kernel.resource import Verb
 from worklore.kernel.transaction import Database, Operation
 from worklore.kernel.types import wire_value
 from worklore.kernel.wire import wire
-from worklore.ops import migrate
+from worklore.main import main
 from worklore.ops.demo.client import client
 from worklore.ops.demo.load import Loaded, load
 from worklore.ops.demo.profile import PROFILES
@@ -154,16 +154,16 @@ def test_loading_again_adds_nothing(filled: Filled) -> None:
     assert (again.clients, again.present, again.rows.total()) == (0, SMALL.clients, 0)
 
 
-def test_another_seed_is_added_beside_the_first(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path / 'two.db'}")
-    try:
-        migrate.upgrade(database)
-        first = load(database, SMALL, SEED, add=False, progress=quiet)
-        second = load(database, SMALL, SEED + 1, add=True, progress=quiet)
-        assert second.clients == SMALL.clients
-        assert (first.rows["tags"], second.rows["tags"]) == (len(TAGS), 0)
-    finally:
-        database.close()
+def test_the_command_adds_another_seed_beside_the_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["demo-data", "--database-url", f"sqlite:///{tmp_path / 'two.db'}", "--json"]
+    assert main([*given, "--seed", "7"]) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert main([*given, "--seed", "8"]) == 2
+    assert "say --add" in capsys.readouterr().err
+    assert main([*given, "--seed", "8", "--add"]) == 0
+    second = json.loads(capsys.readouterr().out)
+    assert first["clients"] == second["clients"] == SMALL.clients
+    assert (first["tables"]["tags"], second["tables"]["tags"]) == (len(TAGS), 0)
 
 
 def test_each_batch_is_audited(filled: Filled) -> None:
