@@ -33,7 +33,7 @@ def client(shared: Provider, number: int) -> ClientRows:
     undertakings = projects(rows, shared, made)
     history = History(rows, shared, made)
     sessions(history, undertakings)
-    conclude(rows, shared, made, undertakings)
+    conclude(rows, shared, undertakings)
     lessons(history)
     labels = Counter(
         row["tag_id"] for table, found in rows if table.endswith("_tags") for row in found if "tag_id" in row

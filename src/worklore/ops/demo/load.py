@@ -8,7 +8,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final
 
 from sqlalchemy import bindparam, insert, select, update
@@ -126,7 +126,7 @@ def _insert(ctx: Context, table: str, rows: list[Row], *, client_id: uuid.UUID |
     connection, statement = ctx.session.connection(), insert(_table(table))
     for some in _batches(rows):
         connection.execute(statement, some)
-    if rows:
+    if rows and table in _audited():
         record_batch(ctx, table, [_key(row) for row in rows], action=ACTION, client_id=client_id)
 
 
@@ -134,6 +134,12 @@ def _key(row: Row) -> uuid.UUID:
     """A row's id; of a link, the first of the two it joins."""
     key: uuid.UUID = row["id"] if "id" in row else next(iter(row.values()))
     return key
+
+
+@cache
+def _audited() -> frozenset[str]:
+    """Tables whose changes are recorded; the others are records themselves, or derived from one."""
+    return frozenset(mapper.local_table.description for mapper in Base.registry.mappers if mapper.class_.audited)
 
 
 def _batches(rows: list[Row]) -> Iterable[list[Row]]:

@@ -12,6 +12,7 @@ from worklore.memory.project_state import ProjectState
 from worklore.memory.snippet import ContextSnippet, SnippetCategory
 from worklore.ops.demo.estate import Estate
 from worklore.ops.demo.provider import Provider, Technician
+from worklore.ops.demo.recall_tags import keep_tags
 from worklore.ops.demo.rows import UNTIL, Row, Rows
 from worklore.ops.demo.scenarios import DECISIONS, PHASES, WISHES
 from worklore.tracking.configuration import ActiveContext, ProjectConfiguration
@@ -191,42 +192,51 @@ def _status(undertaking: Undertaking, begin: datetime, end: datetime) -> WorkIte
     return WorkItemStatus.blocked if undertaking.row["status"] is ProjectStatus.blocked else WorkItemStatus.active
 
 
-def conclude(rows: Rows, shared: Provider, made: Estate, undertakings: list[Undertaking]) -> None:
+def conclude(rows: Rows, shared: Provider, undertakings: list[Undertaking]) -> None:
     """Where each project stands at the end, what was decided in it, and what it left for later."""
     for undertaking in undertakings:
-        chance = rows.chance
-        session = undertaking.last_session
         stands = min(UNTIL, undertaking.ends)
-        lead = chance.choice(shared.technicians)
-        chosen = chance.sample(DECISIONS, k=2)
-        for kind, text, why, weighed in chosen:
-            at = undertaking.starts + (stands - undertaking.starts) * chance.random()
-            rows.add(
-                DecisionLog,
-                at,
-                project_id=undertaking.row["id"],
-                session_id=session["id"] if session and session["start_time"] <= at else None,
-                decision_type=kind,
-                decision_text=text,
-                rationale=why,
-                alternatives_considered=list(weighed),
-                impact=chance.choice(list(Impact)),
-                tags=[kind],
-            )
-            rows.add(
-                ContextSnippet,
-                at,
-                project_id=undertaking.row["id"],
-                client_id=made.client["id"],
-                category=SnippetCategory.decision,
-                title=text[:200],
-                dense_content=f"{text}. {why}",
-                tags=[kind],
-                relevance_score=round(chance.uniform(1, 9), 2),
-                importance=chance.randrange(3, 9),
-            )
+        lead = rows.chance.choice(shared.technicians)
+        chosen = rows.chance.sample(DECISIONS, k=2)
+        for decision in chosen:
+            at = undertaking.starts + (stands - undertaking.starts) * rows.chance.random()
+            _decide(rows, undertaking, at, decision)
         _state(rows, undertaking, stands, [text for _, text, _, _ in chosen])
         _later(rows, undertaking, stands, lead)
+
+
+def _decide(
+    rows: Rows, undertaking: Undertaking, at: datetime, decision: tuple[str, str, str, tuple[str, ...]]
+) -> None:
+    """A decision, and the snippet that was made of it."""
+    kind, text, why, weighed = decision
+    session, chance = undertaking.last_session, rows.chance
+    log = rows.add(
+        DecisionLog,
+        at,
+        project_id=undertaking.row["id"],
+        session_id=session["id"] if session and session["start_time"] <= at else None,
+        decision_type=kind,
+        decision_text=text,
+        rationale=why,
+        alternatives_considered=list(weighed),
+        impact=chance.choice(list(Impact)),
+        tags=[kind],
+    )
+    snippet = rows.add(
+        ContextSnippet,
+        at,
+        project_id=undertaking.row["id"],
+        client_id=undertaking.row["client_id"],
+        category=SnippetCategory.decision,
+        title=text[:200],
+        dense_content=f"{text}. {why}",
+        tags=[kind],
+        relevance_score=round(chance.uniform(1, 9), 2),
+        importance=chance.randrange(3, 9),
+    )
+    keep_tags(rows, DecisionLog.__tablename__, log)
+    keep_tags(rows, ContextSnippet.__tablename__, snippet)
 
 
 def _state(rows: Rows, undertaking: Undertaking, stands: datetime, decided: list[str]) -> None:

@@ -8,10 +8,10 @@ from typing import Any, Final
 from worklore.memory import tokens
 from worklore.memory.capture import rows_of
 from worklore.memory.context import ContextType, ConversationContext
-from worklore.memory.context_tag import ContextTag
 from worklore.memory.source import Transcript, TranscriptCursor
 from worklore.memory.transcript import Turn
 from worklore.ops.demo.provider import Technician
+from worklore.ops.demo.recall_tags import keep_tags
 from worklore.ops.demo.rows import Row, Rows
 
 AGENT: Final = "claude-code"
@@ -91,4 +91,4 @@ def _summary(rows: Rows, session: Row, said: Sequence[str]) -> None:
         tokens_after=after,
         content_hash=hashlib.sha256(f"{session['id']}{text}".encode()).hexdigest(),
     )
-    rows.add(ContextTag, at, context_id=context["id"], tag="summary")
+    keep_tags(rows, ConversationContext.__tablename__, context)
