@@ -23,18 +23,58 @@ BEARERS = {
 
 
 def upgrade() -> None:
-    kept = [dict(row) | {"decision_id": None} for row in stored()]
-    op.drop_table("context_tags")
-    create(*BEARERS)
-    known = {(row["context_id"], row["snippet_id"], row["tag"]) for row in kept}
-    fill(kept + [row for row in of_lists() if (row["context_id"], row["snippet_id"], row["tag"]) not in known])
+    if op.get_bind().dialect.name == "sqlite":
+        kept = [dict(row) | {"decision_id": None} for row in stored()]
+        op.drop_table("context_tags")
+        create(*BEARERS)
+        fill(kept)
+    else:
+        # Each by itself can be made again: MariaDB commits them one by one.
+        op.add_column("context_tags", sa.Column("decision_id", types.Id(), nullable=True))
+        op.create_unique_constraint(op.f("uq_context_tags_decision_id_tag"), "context_tags", ["decision_id", "tag"])
+        op.create_foreign_key(
+            op.f("fk_context_tags_decision_id"),
+            "context_tags",
+            "decision_logs",
+            ["decision_id"],
+            ["id"],
+            ondelete="CASCADE",
+        )
+        replace_rule(*BEARERS)
+    known = {(row["context_id"], row["snippet_id"], row["decision_id"], row["tag"]) for row in stored(*BEARERS)}
+    fill(
+        [
+            row
+            for row in of_lists()
+            if (row["context_id"], row["snippet_id"], row["decision_id"], row["tag"]) not in known
+        ]
+    )
 
 
 def downgrade() -> None:
-    kept = [dict(row) for row in stored() if row["context_id"] or row["snippet_id"]]
-    op.drop_table("context_tags")
-    create("context_id", "snippet_id")
-    fill(kept)
+    if op.get_bind().dialect.name == "sqlite":
+        kept = [dict(row) for row in stored() if row["context_id"] or row["snippet_id"]]
+        op.drop_table("context_tags")
+        create("context_id", "snippet_id")
+        fill(kept)
+    else:
+        if any(column["name"] == "decision_id" for column in sa.inspect(op.get_bind()).get_columns("context_tags")):
+            op.execute("DELETE FROM context_tags WHERE decision_id IS NOT NULL")
+        replace_rule("context_id", "snippet_id")
+        op.drop_constraint(op.f("fk_context_tags_decision_id"), "context_tags", type_="foreignkey")
+        op.drop_constraint(op.f("uq_context_tags_decision_id_tag"), "context_tags", type_="unique")
+        op.drop_column("context_tags", "decision_id")
+
+
+def replace_rule(*names: str) -> None:
+    op.drop_constraint(op.f("ck_context_tags_one_bearer"), "context_tags", type_="check")
+    op.create_check_constraint(op.f("ck_context_tags_one_bearer"), "context_tags", rule(*names))
+
+
+def rule(*names: str) -> str:
+    if "decision_id" in names:
+        return " + ".join(f"(CASE WHEN {name} IS NULL THEN 0 ELSE 1 END)" for name in names) + " = 1"
+    return "(context_id IS NULL) <> (snippet_id IS NULL)"
 
 
 def columns(*names: str) -> list[sa.Column[Any]]:
@@ -48,13 +88,10 @@ def columns(*names: str) -> list[sa.Column[Any]]:
 
 
 def create(*names: str) -> None:
-    rule = "(context_id IS NULL) <> (snippet_id IS NULL)"
-    if "decision_id" in names:
-        rule = " + ".join(f"(CASE WHEN {name} IS NULL THEN 0 ELSE 1 END)" for name in names) + " = 1"
     op.create_table(
         "context_tags",
         *columns(*names),
-        sa.CheckConstraint(rule, name=op.f("ck_context_tags_one_bearer")),
+        sa.CheckConstraint(rule(*names), name=op.f("ck_context_tags_one_bearer")),
         *(
             sa.ForeignKeyConstraint(
                 [name], [f"{BEARERS[name]}.id"], name=op.f(f"fk_context_tags_{name}"), ondelete="CASCADE"
@@ -67,8 +104,8 @@ def create(*names: str) -> None:
     op.create_index(op.f("ix_context_tags_tag"), "context_tags", ["tag"], unique=False)
 
 
-def stored() -> Iterator[sa.RowMapping]:
-    table = sa.table("context_tags", *columns(*list(BEARERS)[:2]))
+def stored(*names: str) -> Iterator[sa.RowMapping]:
+    table = sa.table("context_tags", *columns(*(names or ("context_id", "snippet_id"))))
     yield from op.get_bind().execute(sa.select(table)).mappings().all()
 
 
