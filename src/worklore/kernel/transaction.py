@@ -31,7 +31,7 @@ from worklore.kernel.access import SYSTEM, Principal
 from worklore.kernel.audit import CONTEXT, AuditedSession
 from worklore.kernel.context import DERIVED, READING, Context, ReadContext
 from worklore.kernel.db import database_url, is_transient, server_engine, sqlite_engine
-from worklore.kernel.errors import UnavailableError
+from worklore.kernel.errors import ConflictError, UnavailableError
 from worklore.kernel.filelock import FileLock
 from worklore.kernel.types import uuid7
 
@@ -169,6 +169,11 @@ class Database:
                         return result
                     committing = True
                     session.commit()
+            except ConflictError as error:
+                # A duplicate may be what this very request has made under the same key: the next run finds the key.
+                if operation.guarded and isinstance(error.__cause__, IntegrityError) and attempt == 1:
+                    continue
+                raise
             except (DBAPIError, StaleDataError) as error:
                 lost = isinstance(error, DBAPIError) and error.connection_invalidated
                 again = may_repeat(error) or (lost and (operation.guarded or not committing))
