@@ -24,8 +24,8 @@ from worklore.kernel import crud
 from worklore.kernel.access import SYSTEM
 from worklore.kernel.settings import Settings
 from worklore.kernel.transaction import Database
-from worklore.kernel.types import utcnow, uuid7
-from worklore.ops.api_audit import ApiAuditEntry, Journal, Mover
+from worklore.kernel.types import utcnow
+from worklore.ops.api_audit import ApiAuditEntry, Journal, Mover, line
 
 SECRET = "planted canary"
 CALLERS = 4
@@ -171,17 +171,12 @@ def test_while_the_journal_cannot_be_written_nothing_changes(sqlite_hub: Any) ->
     assert gap.error_message.startswith("3 requests ")
 
 
-def line(asked: str) -> dict[str, Any]:
-    entry: dict[str, Any] = dict.fromkeys(column.key for column in ApiAuditEntry.__table__.columns)
-    return entry | {"id": uuid7(), "user_id": "x", "endpoint": "/x", "request_id": asked, "timestamp": utcnow()}
-
-
 def test_what_a_dead_process_left_is_taken_in_once(database: Database, tmp_path: Path) -> None:
     """Half a line is passed over, a file that was moved and not yet removed adds nothing, the living are left alone."""
     dead, living, ours = (Journal(tmp_path / "journal") for _ in range(3))
     asked = [str(uuid.uuid4()) for _ in range(5)]
     for journal, key in zip([dead, dead, dead, living, ours], asked, strict=True):
-        journal.write(line(key))
+        journal.write(line(user_id="x", endpoint="/x", request_id=key))
         if key == asked[1]:
             dead.rotate()
     assert dead.current is not None

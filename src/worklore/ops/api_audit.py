@@ -10,26 +10,26 @@ import errno
 import os
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 import structlog
-from sqlalchemy import Index, insert, select
+from sqlalchemy import Index, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from worklore.kernel.access import installation
-from worklore.kernel.audit import unaudited
 from worklore.kernel.context import Context
 from worklore.kernel.db import Base
 from worklore.kernel.errors import UnavailableError
 from worklore.kernel.filelock import FileLock
 from worklore.kernel.resource import READ_ONLY, Resource
 from worklore.kernel.transaction import Database
-from worklore.kernel.types import Line, utcnow, uuid7
+from worklore.kernel.types import Line, dumps, iso, utcnow, uuid7
 
 MOVE_SECONDS: Final = 1.0
 CHUNK: Final = 500
@@ -88,8 +88,21 @@ API_AUDIT = Resource(
     verbs=READ_ONLY,
 )
 
-_ADD: Final = unaudited(insert(ApiAuditEntry), "the log of requests is no part of the record of work")
-_FIELDS: Final = frozenset(column.key for column in ApiAuditEntry.__table__.columns)
+COLUMNS: Final = tuple(column.key for column in ApiAuditEntry.__table__.columns)
+TIME: Final = COLUMNS.index("timestamp")
+
+
+def line(**values: Any) -> bytes:
+    """An entry as a line of the journal: the values of its columns in their order, each as SQLite stores it.
+
+    What is not given is empty; the id and the time are those of this moment.
+    """
+    values["id"] = uuid7()
+    values["timestamp"] = iso(utcnow())
+    body = values.get("request_body_redacted")
+    if body is not None:
+        values["request_body_redacted"] = dumps(body)
+    return orjson.dumps([values.get(name) for name in COLUMNS], option=orjson.OPT_APPEND_NEWLINE)
 
 
 class Journal:
@@ -121,28 +134,27 @@ class Journal:
                 f"The folder {folder} cannot be used: {error.strerror}.", hint="Make it the hub's own."
             ) from error
 
-    def write(self, entry: Mapping[str, Any]) -> None:
-        """Hand an entry to the operating system. While that fails the log says so, and the entries are counted."""
-        line = orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
+    def write(self, entry: bytes) -> None:
+        """Hand a line to the operating system. While that fails the log says so, and the lines are counted."""
         with self._gate:
             try:
                 if self.broken:
-                    self._append(orjson.dumps(self._gap(), option=orjson.OPT_APPEND_NEWLINE))
+                    self._append(self._gap())
                     self.broken, self._missing = False, 0
-                self._append(line)
+                self._append(entry)
             except OSError as error:
                 self._lost(error)
 
-    def _append(self, line: bytes) -> None:
+    def _append(self, entry: bytes) -> None:
         if self._file is None:
             self._written += 1
             self.current = self.folder / f"{self.name}-{self._written:08}.jsonl"
             self._file = os.open(self.current, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             self._torn = False
         if self._torn:
-            line = b"\n" + line
-        size = os.write(self._file, line)
-        self._torn = size < len(line)
+            entry = b"\n" + entry
+        size = os.write(self._file, entry)
+        self._torn = size < len(entry)
         if self._torn:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -156,10 +168,9 @@ class Journal:
         self.broken = True
         self._missing += 1
 
-    def _gap(self) -> dict[str, Any]:
-        told = f"{self._missing} requests from {self._missing_since.isoformat()} on could not be written down."
-        gap: dict[str, Any] = dict.fromkeys(_FIELDS)
-        return gap | {"id": uuid7(), "user_id": "system", "endpoint": "", "error_message": told, "timestamp": utcnow()}
+    def _gap(self) -> bytes:
+        told = f"{self._missing} requests from {iso(self._missing_since)} on could not be written down."
+        return line(user_id="system", endpoint="", error_message=told)
 
     def rotate(self) -> None:
         """End the present file; the next line begins another."""
@@ -167,6 +178,10 @@ class Journal:
             file, self._file, self.current = self._file, None, None
         if file is not None:
             os.close(file)
+
+    def is_own(self, file: Path) -> bool:
+        """True for a file that this process wrote."""
+        return file.name.startswith(self.name)
 
     def finished(self) -> Iterator[Path]:
         """The files that nobody writes to: our own but the present one, and those of dead processes."""
@@ -202,6 +217,7 @@ class Mover(threading.Thread):
         self._database = database
         self._journal = journal
         self._stopping = threading.Event()
+        self._tried: set[Path] = set()
 
     def run(self) -> None:
         """Move what there is every second until stopped."""
@@ -227,36 +243,49 @@ class Mover(threading.Thread):
                 log.warning("requests wait to be written to the database", file=file.name, error=type(error).__name__)
 
     def _take(self, file: Path) -> None:
+        again = file in self._tried or not self._journal.is_own(file)
+        self._tried.add(file)
         rows = list(_rows(file))
         for start in range(0, len(rows), CHUNK):
-            self._database.write(partial(_add, rows=rows[start : start + CHUNK]))
+            self._database.write(partial(_add, rows=rows[start : start + CHUNK], again=again))
         file.unlink()
+        self._tried.discard(file)
 
 
-def _rows(file: Path) -> Iterator[dict[str, Any]]:
+def _rows(file: Path) -> Iterator[list[Any]]:
     """The entries of a file; what a process that died or a full disk left half written is passed over."""
-    for line in file.read_bytes().split(b"\n"):
+    for entry in file.read_bytes().split(b"\n"):
+        if not entry:
+            continue
         try:
-            if line:
-                yield _row(orjson.loads(line))
-        except (ValueError, TypeError, KeyError):
-            log.warning("a request was half written and is passed over", file=file.name, bytes=len(line))
+            row = orjson.loads(entry)
+        except ValueError:
+            row = None
+        if isinstance(row, list) and len(cast("list[Any]", row)) == len(COLUMNS):
+            yield row
+        else:
+            log.warning("a request was half written and is passed over", file=file.name, bytes=len(entry))
 
 
-def _row(entry: dict[str, Any]) -> dict[str, Any]:
-    row = {name: entry[name] for name in _FIELDS}
-    asked = row["request_id"]
-    return row | {
-        "id": uuid.UUID(row["id"]),
-        "request_id": None if asked is None else uuid.UUID(asked),
-        "timestamp": datetime.fromisoformat(row["timestamp"]),
-    }
+def _add(ctx: Context, rows: list[list[Any]], *, again: bool) -> None:
+    """Add rows in one statement, past every conversion: it has to cost a fraction of the requests it tells of.
 
-
-def _add(ctx: Context, rows: list[dict[str, Any]]) -> None:
-    """Add the rows that are not there yet: a process may have died between its commit and the end of the file."""
-    ids = [row["id"] for row in rows]
-    there = set(ctx.session.scalars(select(ApiAuditEntry.id).where(ApiAuditEntry.id.in_(ids))))
-    new = [row for row in rows if row["id"] not in there]
-    if new:
-        ctx.session.connection().execute(_ADD, new)
+    Args:
+        ctx: the unit of work.
+        rows: the lines of the journal.
+        again: some may be there already, as a process may die between its commit and the removal of the file.
+    """
+    if again:
+        ids = [uuid.UUID(row[0]) for row in rows]
+        there = set(ctx.session.scalars(select(ApiAuditEntry.id).where(ApiAuditEntry.id.in_(ids))))
+        rows = [row for row, key in zip(rows, ids, strict=True) if key not in there]
+    if not rows:
+        return
+    connection = ctx.session.connection()
+    sqlite = connection.dialect.name == "sqlite"
+    one = f"({', '.join(('?' if sqlite else '%s',) * len(COLUMNS))})"
+    table = ApiAuditEntry.__tablename__
+    added = f"INSERT INTO {table} ({', '.join(COLUMNS)}) VALUES {', '.join([one] * len(rows))}"  # noqa: S608 - our names
+    if not sqlite:  # MariaDB takes no zone; both take the time as UTC, that of their sessions
+        rows = [[*row[:TIME], row[TIME].removesuffix("Z"), *row[TIME + 1 :]] for row in rows]
+    connection.exec_driver_sql(added, tuple(chain.from_iterable(rows)))

@@ -26,9 +26,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from worklore.identity.sign_in import NewPassword, SetUp, SignIn
 from worklore.kernel.errors import UnavailableError
 from worklore.kernel.resource import Catalog
-from worklore.kernel.types import Json, Line, Prose, utcnow, uuid7
+from worklore.kernel.types import Json, Line, Prose
 from worklore.kernel.wire import wire
-from worklore.ops.api_audit import Journal
+from worklore.ops.api_audit import Journal, line
 from worklore.surfaces.http import problem, request_id
 
 READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -196,20 +196,18 @@ class ApiAudit:
         body: bytes | None = state.get("body")
         done = status is not None and status < FAILED
         self._journal.write(
-            {
-                "id": uuid7(),
-                "user_id": "anonymous" if principal is None else principal.actor[:MAX_ACTOR],
-                "method": scope["method"][:10],
-                "endpoint": _safe(path, MAX_ENDPOINT),
-                "http_status": status,
-                "ip_address": _address(scope["client"][0]) if scope.get("client") else None,
-                "user_agent": _user_agent(scope),
-                "request_id": state.get("request_id") or request_id(Request(scope)),
-                "request_body_redacted": self._bodies.redacted(path, body, done=done) if body else None,
-                "response_time_ms": round((time.perf_counter() - started) * 1000),
-                "error_message": state.get("error"),
-                "timestamp": utcnow(),
-            }
+            line(
+                user_id="anonymous" if principal is None else principal.actor[:MAX_ACTOR],
+                method=scope["method"][:10],
+                endpoint=_safe(path, MAX_ENDPOINT),
+                http_status=status,
+                ip_address=_address(scope["client"][0]) if scope.get("client") else None,
+                user_agent=_user_agent(scope),
+                request_id=state.get("request_id") or request_id(Request(scope)),
+                request_body_redacted=self._bodies.redacted(path, body, done=done) if body else None,
+                response_time_ms=round((time.perf_counter() - started) * 1000),
+                error_message=state.get("error"),
+            )
         )
 
 
