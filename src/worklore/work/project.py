@@ -9,8 +9,9 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import ForeignKey, Index
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, backref, mapped_column, relationship
 
+from worklore.clients.client import Client
 from worklore.kernel.access import by_client
 from worklore.kernel.context import Context
 from worklore.kernel.db import Record, Stamped
@@ -59,6 +60,8 @@ class Project(Stamped, Record):
     actual_hours: Mapped[Decimal | None]
     gitea_repo_url: Mapped[str | None] = mapped_column(Line(500))
     notes: Mapped[str | None]
+
+    client: Mapped[Client] = relationship(backref=backref("projects", viewonly=True), viewonly=True)
 
 
 def slug_of(name: str) -> str:

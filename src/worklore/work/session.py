@@ -8,8 +8,11 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import ForeignKey, Index, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, backref, mapped_column, relationship
 
+from worklore.clients.client import Client
+from worklore.identity.machine import Machine
+from worklore.identity.user import User
 from worklore.kernel.access import any_of, by_client, through
 from worklore.kernel.context import Context
 from worklore.kernel.db import Record, Stamped
@@ -80,6 +83,11 @@ class WorkSession(Stamped, Record):
     git_branch: Mapped[str | None] = mapped_column(Line(255))
     metadata_: Mapped[dict[str, Any] | None] = mapped_column("metadata")
     handoff: Mapped[dict[str, Any] | None]
+
+    client: Mapped[Client | None] = relationship(backref=backref("sessions", viewonly=True), viewonly=True)
+    project: Mapped[Project | None] = relationship(backref=backref("sessions", viewonly=True), viewonly=True)
+    machine: Mapped[Machine | None] = relationship(backref=backref("sessions", viewonly=True), viewonly=True)
+    user: Mapped[User | None] = relationship(backref=backref("sessions", viewonly=True), viewonly=True)
 
 
 def check(ctx: Context, session: WorkSession, _: Mapping[str, Any]) -> None:

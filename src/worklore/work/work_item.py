@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, select
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, select
 from sqlalchemy.orm import Mapped, backref, mapped_column, relationship
 
 from worklore.clients.ownership import one_client
@@ -87,22 +87,12 @@ TRANSITIONS: Final[Mapping[WorkItemStatus, frozenset[WorkItemStatus]]] = {
 """What may follow what: blocked work goes on before it is completed, completed work is reopened as active."""
 
 
-class WorkItem(Stamped, Record):
-    """A piece of work that is planned, tracked and recorded, with a parent, children and dependencies."""
-
-    __tablename__ = "work_items"
-    __table_args__ = (
-        CheckConstraint(f"depth BETWEEN 0 AND {MAX_DEPTH}", name="depth"),
-        *(Index(None, name) for name in ("session_id", "category", "status", "completed_at")),
-        *(
-            Index(None, name)
-            for name in ("parent_id", "path", "item_type", "deleted_at", "project_id", "approved_by_session")
-        ),
-    )
+class ItemColumns(Stamped):
+    """What a work item has, alive or archived. Only a living one's parent is held by a foreign key."""
 
     session_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("sessions.id", ondelete="SET NULL"))
     project_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("projects.id", ondelete="SET NULL"))
-    parent_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("work_items.id", ondelete="SET NULL"))
+    parent_id: Mapped[uuid.UUID | None]
     path: Mapped[str] = column(Line(500), default=ROOT, doc="The ids of its ancestors, root first, between slashes.")
     depth: Mapped[int] = column(default=0, doc="How many ancestors it has.")
     item_type: Mapped[ItemType] = column(default=ItemType.task)
@@ -131,15 +121,32 @@ class WorkItem(Stamped, Record):
     created_by: Mapped[str | None] = mapped_column(Line(255))
     updated_by: Mapped[str | None] = mapped_column(Line(255))
 
+
+class WorkItem(ItemColumns, Record):
+    """A piece of work that is planned, tracked and recorded, with a parent, children and dependencies."""
+
+    __tablename__ = "work_items"
+    __table_args__ = (
+        ForeignKeyConstraint(["parent_id"], ["work_items.id"], ondelete="SET NULL"),
+        CheckConstraint(f"depth BETWEEN 0 AND {MAX_DEPTH}", name="depth"),
+        *(Index(None, name) for name in ("session_id", "category", "status", "completed_at")),
+        *(
+            Index(None, name)
+            for name in ("parent_id", "path", "item_type", "deleted_at", "project_id", "approved_by_session")
+        ),
+    )
+
     session: Mapped[WorkSession | None] = relationship(
-        foreign_keys=[session_id], backref=backref("work_items", viewonly=True), viewonly=True
+        foreign_keys="WorkItem.session_id", backref=backref("work_items", viewonly=True), viewonly=True
     )
     project: Mapped[Project | None] = relationship(backref=backref("work_items", viewonly=True), viewonly=True)
     parent: Mapped["WorkItem | None"] = relationship(
         remote_side="WorkItem.id", backref=backref("children", viewonly=True), viewonly=True
     )
     approving_session: Mapped[WorkSession | None] = relationship(
-        foreign_keys=[approved_by_session], backref=backref("approved_work_items", viewonly=True), viewonly=True
+        foreign_keys="WorkItem.approved_by_session",
+        backref=backref("approved_work_items", viewonly=True),
+        viewonly=True,
     )
 
 
