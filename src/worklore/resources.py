@@ -45,6 +45,7 @@ from worklore.memory.window import WINDOWS
 from worklore.ops.api_audit import API_AUDIT
 from worklore.ops.backup import BACKUP_SCHEDULES, BACKUPS
 from worklore.ops.job import CANCEL_JOB, JOBS, RETRY_JOB
+from worklore.runs.configuration import CONFIGURATIONS
 from worklore.runs.schedule import SCHEDULES
 from worklore.runs.task import TASKS
 from worklore.runs.tool_execution import TOOL_EXECUTIONS
@@ -158,6 +159,7 @@ RESOURCES: Final[tuple[Resource, ...]] = (
     STATUS_HISTORY,
     VENDORS,
     # runs
+    CONFIGURATIONS,
     SCHEDULES,
     TASKS,
     TOOL_EXECUTIONS,

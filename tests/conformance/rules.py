@@ -63,6 +63,11 @@ CHOICES: Final[Mapping[str, Mapping[str, tuple[Any, ...]]]] = {
     "backup-schedule": {"is_enabled": (True,)},  # one that is switched off is never due, whatever its expression
     "enhancement": {"depends_on": ([],)},
     "vendor": {"status": ("operational",)},
+    "configuration": {
+        "value": ("1", "22", "333"),
+        "value_type": ("string", "integer", "float", "json"),
+        "is_secret": (False,),
+    },
     "workflow": {"status": ("draft", "active", "paused")},
 }
 """Values that a noun's rule allows, where it does not allow all."""

@@ -89,6 +89,7 @@ class Resource:
         groups = [
             *(constraint.columns for constraint in self.table.constraints if isinstance(constraint, UniqueConstraint)),
             *(index.columns for index in self.table.indexes if index.unique),
+            self.table.primary_key.columns,
         ]
         return bool(self.table.c[name].unique) or any([column.name for column in group] == [name] for group in groups)
 

@@ -1,6 +1,7 @@
 """Typed settings that the hub keeps for people, workers and integrations."""
 
 import re
+import uuid
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final
@@ -9,10 +10,12 @@ import orjson
 from sqlalchemy import Index
 from sqlalchemy.orm import Mapped, mapped_column
 
+from worklore.kernel.access import installation
 from worklore.kernel.context import Context
 from worklore.kernel.db import Base, Stamped
 from worklore.kernel.errors import InvalidError
-from worklore.kernel.types import Line, column
+from worklore.kernel.resource import Resource
+from worklore.kernel.types import Line, column, uuid7
 
 
 class ValueType(StrEnum):
@@ -31,6 +34,7 @@ class Configuration(Stamped, Base):
     __tablename__ = "configurations"
     __table_args__ = (Index(None, "value_type"), Index(None, "is_secret"), Index(None, "updated_at"))
 
+    id: Mapped[uuid.UUID] = mapped_column(default=uuid7, unique=True, sort_order=-21)
     key: Mapped[str] = mapped_column(Line(255), primary_key=True, sort_order=-20)
     # Sealed for the audit log too: whether it is a secret can change, and what was written there stays.
     value: Mapped[str] = mapped_column(info={"sealed": True})
@@ -50,7 +54,9 @@ _FORMS: Final = {
 
 
 def check(_: Context, configuration: Configuration, __: Mapping[str, Any]) -> None:
-    """The value is of its type. The error never shows the value: it may be a secret."""
+    """The value is of its type, and no secret while there is no key to seal it with. The error never shows it."""
+    if configuration.is_secret:
+        raise InvalidError("This hub cannot seal a secret setting yet.", field="is_secret", code="not-sealed")
     kind = configuration.value_type or ValueType.string
     form = _FORMS.get(kind)
     if (form is not None and not form.fullmatch(configuration.value)) or (
@@ -65,3 +71,17 @@ def _is_json(text: str) -> bool:
     except orjson.JSONDecodeError:
         return False
     return True
+
+
+CONFIGURATIONS = Resource(
+    model=Configuration,
+    name="configuration",
+    plural="configurations",
+    visible=installation,
+    filters=(Configuration.key, Configuration.value_type, Configuration.is_secret),
+    search=(Configuration.key, Configuration.description),
+    columns=(Configuration.key, Configuration.value, Configuration.value_type),
+    by=(("key", Configuration.key),),
+    fixed=(Configuration.key,),
+    check=check,
+)
