@@ -145,7 +145,8 @@ def test_every_row_keeps_every_rule(filled: Filled) -> None:
         "database-change", "deployment", "operation-failure", "file-change", "security-incident",
         "infrastructure-change", "environmental-example", "environmental-insight", "failure-pattern",
         "problem-solution", "context", "decision", "project-state", "snippet", "transcript", "memory",
-        "project-configuration", "enhancement", "status-change", "vendor", "ticket-link", "machine", "user",
+        "project-configuration", "enhancement", "status-change", "deployment-event",
+        "planning-reference", "learning-metric", "vendor", "ticket-link", "machine", "user",
     } - looked.keys()  # fmt: skip
     assert not missing
 

@@ -1,10 +1,12 @@
 """What failures taught: solutions, patterns and insights that agree with them; incidents and follow-ups."""
 
-from datetime import timedelta
+from collections import Counter
+from datetime import datetime, time, timedelta
 from typing import Final
 
 from worklore.knowledge.example import EnvironmentalExample, ExampleType
 from worklore.knowledge.insight import Confidence, EnvironmentalInsight
+from worklore.knowledge.metric import LearningMetric
 from worklore.knowledge.pattern import FailurePattern, PatternSeverity
 from worklore.knowledge.solution import ProblemSolution
 from worklore.ops.demo.projects import told
@@ -32,8 +34,27 @@ def lessons(history: History) -> None:
             pattern = _pattern(history, seen)
             if len(seen.commands) >= INSIGHT:
                 _insight(history, seen, pattern)
+    _metrics(history)
     _incidents(history)
     _follow_ups(history)
+
+
+def _metrics(history: History) -> None:
+    """For each month the failures that were known by then and happened all the same."""
+    repeated = Counter(
+        (command["executed_at"].replace(day=28) + timedelta(days=4)).date().replace(day=1) - timedelta(days=1)
+        for seen in history.seen.values()
+        for command in seen.commands[PATTERN:]
+    )
+    for day, count in sorted(repeated.items()):
+        history.rows.add(
+            LearningMetric,
+            datetime.combine(day, time(23), UNTIL.tzinfo),
+            metric_date=day,
+            metric_name="known_failures_repeated",
+            metric_value=float(count),
+            client_id=history.made.client["id"],
+        )
 
 
 def _solution(history: History, seen: Seen) -> None:

@@ -20,5 +20,5 @@ class Profile:
 
 PROFILES: Final = {
     profile.name: profile
-    for profile in (Profile("small", 5, 16), Profile("medium", 50, 190), Profile("large", 500, 240))
+    for profile in (Profile("small", 5, 30), Profile("medium", 50, 190), Profile("large", 500, 240))
 }

@@ -13,6 +13,7 @@ from worklore.memory.snippet import ContextSnippet, SnippetCategory
 from worklore.ops.demo.estate import Estate
 from worklore.ops.demo.provider import Provider, Technician
 from worklore.ops.demo.recall_tags import keep_tags
+from worklore.ops.demo.releases import releases
 from worklore.ops.demo.rows import UNTIL, Row, Rows
 from worklore.ops.demo.scenarios import DECISIONS, PHASES, WISHES
 from worklore.tracking.configuration import ActiveContext, ProjectConfiguration
@@ -55,7 +56,8 @@ def projects(rows: Rows, shared: Provider, made: Estate) -> list[Undertaking]:
         ends = starts + timedelta(days=rows.chance.randrange(30, 200))
         lead = rows.chance.choice(shared.technicians)
         undertaking = Undertaking(_project(rows, made, name, category, (starts, ends)), starts, ends)
-        _tree(rows, undertaking, lead, [shared.tags[label] for label in labels])
+        phases = _tree(rows, undertaking, lead, [shared.tags[label] for label in labels])
+        releases(rows, shared, undertaking.row, phases, lead)
         found.append(undertaking)
     return found
 
@@ -109,26 +111,26 @@ def _identity(rows: Rows, project: Row, made: Estate, name: str) -> None:
     rows.add(ProjectIdentity, project["created_at"], project_id=project["id"], kind=IdentityKind.remote, value=value)
 
 
-def _tree(rows: Rows, undertaking: Undertaking, lead: Technician, labels: list[uuid.UUID]) -> None:
-    """The project's item, its phases, each waiting for the one before, and two tasks below each."""
+def _tree(rows: Rows, undertaking: Undertaking, lead: Technician, labels: list[uuid.UUID]) -> list[Row]:
+    """The project's item, its phases, each waiting for the one before, and two tasks below each; the phases."""
     project, starts = undertaking.row, undertaking.starts
     whole = (starts, undertaking.ends)
     root = _item(rows, undertaking, [], project["name"], whole, lead=lead, item_type=ItemType.project)
     undertaking.root = root
     step = (undertaking.ends - starts) / len(PHASES)
-    before: Row | None = None
+    phases: list[Row] = []
     for order, (title, description) in enumerate(PHASES):
         begin = starts + step * order
         plan = {"description": description, "item_order": order}
         phase = _item(rows, undertaking, [root], title, (begin, begin + step), lead=lead, **plan)
         for label in labels:
             rows.add(WorkItemTag, begin, work_item_id=phase["id"], tag_id=label)
-        if before is not None:
+        if phases:
             rows.add(
                 WorkItemDependency,
                 starts,
                 source_id=phase["id"],
-                target_id=before["id"],
+                target_id=phases[-1]["id"],
                 dependency_type=DependencyType.depends_on,
                 created_by=lead.email,
             )
@@ -137,7 +139,8 @@ def _tree(rows: Rows, undertaking: Undertaking, lead: Technician, labels: list[u
             span = (begin + half * part, begin + half * (part + 1))
             name = f"{title}: {what.lower()}"
             _item(rows, undertaking, [root, phase], name, span, lead=lead, item_order=part)
-        before = phase
+        phases.append(phase)
+    return phases
 
 
 def _item(

@@ -513,6 +513,7 @@ WISHES: Final = (
     ("Separate network for guests and phones", "network", ("firewall", "phones")),
     ("Backups that are tested each quarter", "operations", ("backup", "documentation")),
     ("Ordering portal", "development", ("web", "database")),
+    ("Stock list on the web", "development", ("web", "documentation")),
     ("Put the documentation in order", "documentation", ("documentation",)),
     ("Monitoring of all sites", "operations", ("monitoring",)),
 )

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from worklore.integrations.ticket_link import LinkType, TicketLink, TicketSystem
-from worklore.ops.demo.estate import Estate, Host
+from worklore.ops.demo.estate import Estate
 from worklore.ops.demo.projects import Undertaking, told
 from worklore.ops.demo.provider import Provider, Technician
 from worklore.ops.demo.rows import UNTIL, Row, Rows
@@ -36,6 +36,9 @@ QUARTER: Final = 15
 
 FAILS: Final = 0.35
 """How often the command that is known to fail is tried."""
+
+COMES_BACK: Final = 0.25
+"""How often a session is about something that has failed on that host before."""
 
 
 @dataclass(slots=True)
@@ -103,13 +106,16 @@ def _moments(chance: random.Random, made: Estate, count: int) -> Iterator[dateti
             count -= 1
 
 
-def _scene(history: History) -> tuple[Scenario, Host]:
-    """A story, and a host of the client it can happen on; some host of each client fits one."""
-    while True:
+def _scene(history: History) -> tuple[Scenario, Row]:
+    """A story, and a host of the client it happens on: what failed there before, or something new."""
+    if history.seen and history.rows.likely(COMES_BACK):
+        again = history.rows.chance.choice(list(history.seen.values()))
+        return again.scenario, again.host
+    while True:  # some host of each client fits a story
         scenario = history.rows.chance.choice(SCENARIOS)
         hosts = history.made.with_role(scenario.roles)
         if hosts:
-            return scenario, history.rows.chance.choice(hosts)
+            return scenario, history.rows.chance.choice(hosts).row
 
 
 def _sit(history: History, undertaking: Undertaking, technician: Technician, starts: datetime) -> Sitting:
@@ -126,7 +132,7 @@ def _sit(history: History, undertaking: Undertaking, technician: Technician, sta
         project_id=undertaking.row["id"],
         machine_id=technician.machine_id,
         user_id=technician.user_id,
-        session_title=f"{scenario.title} ({host.row['hostname']})",
+        session_title=f"{scenario.title} ({host['hostname']})",
         status=SessionStatus.completed,
         session_date=starts.date(),
         start_time=starts,
@@ -158,8 +164,8 @@ def _sit(history: History, undertaking: Undertaking, technician: Technician, sta
         priority=chance.choice(list(Priority)),
         is_billable=billable,
         actual_minutes=minutes,
-        affected_systems=[host.row["hostname"]],
-        technologies_used=[host.row["os"]],
+        affected_systems=[host["hostname"]],
+        technologies_used=[host["os"]],
         completed_at=ends,
         updated_at=ends,
         created_by=technician.email,
@@ -169,7 +175,7 @@ def _sit(history: History, undertaking: Undertaking, technician: Technician, sta
         tag = history.shared.tags[label]
         rows.add(SessionTag, starts, session_id=session["id"], tag_id=tag)
         rows.add(WorkItemTag, starts, work_item_id=item["id"], tag_id=tag)
-    return Sitting(session, item, host.row, scenario, made.names(chance, host.row), technician)
+    return Sitting(session, item, host, scenario, made.names(chance, host), technician)
 
 
 def _trail(history: History, sitting: Sitting) -> None:
