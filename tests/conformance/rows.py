@@ -233,4 +233,9 @@ class Rows:
 
 def inspect_hint(column: Column[Any]) -> Any:
     resource = CATALOG.by_table[column.table.description]
-    return resource.model.__annotations__.get(column.name) or resource.model.__annotations__[f"{column.name}_"]
+    known = {name: hint for kind in reversed(resource.model.__mro__) for name, hint in annotations(kind).items()}
+    return known.get(column.name) or known[f"{column.name}_"]
+
+
+def annotations(kind: type) -> dict[str, Any]:
+    return kind.__dict__.get("__annotations__", {})
