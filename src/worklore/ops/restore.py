@@ -42,6 +42,8 @@ from worklore.ops.scratch import TEXT_AS_OURS, create_database, drop_database
 RESTORING: Final = "_restoring"
 KEPT: Final = "_before_restore_"
 TRIGGERS: Final = "restore_triggers"
+MOVED: Final = "restore_triggers_moved"
+"""What the table of triggers is called from the moment in which the databases changed places."""
 LOCK_SECONDS: Final = 60
 
 log = structlog.get_logger()
@@ -257,7 +259,7 @@ def _postgresql(to: URL) -> Generator[Place]:
 
 @contextmanager
 def _mariadb(to: URL) -> Generator[Place]:
-    target, server = to.database or "", to.set(database=None)
+    target, server = to.database or "", to.set(database="information_schema")
     name = f"{target[:50]}{RESTORING}"
     with _connected(server) as connection:
         _idle(connection, target, _MARIADB_OTHERS)
@@ -287,13 +289,11 @@ def _swap_tables(connection: Connection, target: str, name: str) -> str | None:
                 connection.execute(text(f"DROP TRIGGER `{home}`.`{trigger}`"))
         moves = [f"`{target}`.`{each}` TO `{kept}`.`{each}`" for each in old]
         moves += [f"`{name}`.`{each}` TO `{target}`.`{each}`" for each in new]
+        moves += [f"`{kept}`.{TRIGGERS} TO `{kept}`.{MOVED}"]
         connection.execute(text(f"RENAME TABLE {', '.join(moves)}"))
     finally:
         _mend(connection, target)
-    if old:
-        return kept
-    connection.execute(text(f"DROP DATABASE `{kept}`"))
-    return None
+    return kept if old else None
 
 
 def _kept(target: str) -> str:
@@ -317,17 +317,21 @@ def _remember_triggers(connection: Connection, kept: str, target: str, name: str
 
 def _mend(connection: Connection, target: str) -> None:
     """Put the triggers on again that a restore took off, this one or one that was killed, moved tables or not."""
-    listing = text("SELECT table_schema FROM information_schema.tables WHERE table_name = :name")
-    for kept in connection.execute(listing, {"name": TRIGGERS}).scalars().all():
+    listing = text(
+        "SELECT table_schema, table_name FROM information_schema.tables WHERE table_name IN (:begun, :moved)"
+    )
+    for kept, table in connection.execute(listing, {"begun": TRIGGERS, "moved": MOVED}).all():
         if not kept.startswith(_kept(target)):
             continue
-        moved = len(_tables(connection, kept)) > 1
-        rows = connection.execute(text(f"SELECT replaced, statement FROM `{kept}`.{TRIGGERS}"))  # noqa: S608 - our own name
+        moved = table == MOVED
+        rows = connection.execute(text(f"SELECT replaced, statement FROM `{kept}`.{table}"))  # noqa: S608 - our own name
         for replaced, statement in rows.all():
             if moved or replaced:
                 connection.execute(text(f"USE `{kept if moved and replaced else target}`"))
                 connection.exec_driver_sql(statement)
-        connection.execute(text(f"DROP TABLE `{kept}`.{TRIGGERS}"))
+        connection.execute(text(f"DROP TABLE `{kept}`.{table}"))
+        if not _tables(connection, kept):
+            connection.execute(text(f"DROP DATABASE `{kept}`"))  # nothing was there to be kept, or nothing has moved
 
 
 _PLACES: Final[Mapping[str, Callable[[URL], AbstractContextManager[Place]]]] = {
