@@ -45,6 +45,8 @@ class Settings(BaseSettings):
     access_minutes: int = Field(default=10, ge=1, le=60, description="Life of an access token.")
     token_days: int = Field(default=90, ge=1, le=3650, description="Life of a machine's token.")
     job_threads: int = Field(default=2, ge=1, le=32, description="Threads that carry out background jobs.")
+    backup_folder: Path | None = Field(default=None, description="Folder of backups; backups in the data folder.")
+    backup_key_file: Path | None = Field(default=None, description="File of the passphrase that encrypts backups.")
     keep_api_audit_days: int = Field(default=90, ge=1, le=36500, description="Days the log of requests is kept.")
     keep_injections_days: int = Field(
         default=365, ge=1, le=36500, description="Days the notes of what agents were told are kept."
@@ -73,6 +75,11 @@ class Settings(BaseSettings):
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return f"sqlite:///{self.data / 'worklore.db'}"
+
+    @property
+    def backups(self) -> Path:
+        """The folder of backups."""
+        return (self.backup_folder or self.data / "backups").expanduser()
 
 
 def load(**given: Any) -> Settings:
