@@ -33,7 +33,7 @@ from worklore.ops.backup import BackupType
 from worklore.ops.retention import expire, kept
 from worklore.ops.sealed_file import read_secret
 from worklore.resources import CATALOG
-from worklore.surfaces import agents, health, rest, sign_in
+from worklore.surfaces import agents, audit, health, rest, sign_in
 from worklore.surfaces.api_audit import ApiAudit, Bodies
 from worklore.surfaces.dispatch import Dispatch
 from worklore.surfaces.http import Gateway, install_errors
@@ -198,6 +198,7 @@ def create_app(gateway: Gateway, settings: Settings, *, on_start: Callable[[], N
     access = timedelta(minutes=settings.access_minutes)
     app.include_router(sign_in.routes(gateway, access, timedelta(days=settings.token_days)), prefix=ROOT)
     app.include_router(agents.routes(gateway), prefix=ROOT)
+    app.include_router(audit.routes(gateway), prefix=ROOT)
     derived = list(rest.operations(CATALOG, gateway))
     app.router.routes.insert(0, Dispatch(ROOT, derived))
     install_openapi(app, ROOT, derived, CATALOG)

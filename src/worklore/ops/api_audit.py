@@ -15,7 +15,7 @@ from datetime import datetime
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import orjson
 import structlog
@@ -258,10 +258,10 @@ def _rows(file: Path) -> Iterator[list[Any]]:
         if not entry:
             continue
         try:
-            row = orjson.loads(entry)
+            row: list[Any] | None = orjson.loads(entry)
         except ValueError:
             row = None
-        if isinstance(row, list) and len(cast("list[Any]", row)) == len(COLUMNS):
+        if isinstance(row, list) and len(row) == len(COLUMNS):
             yield row
         else:
             log.warning("a request was half written and is passed over", file=file.name, bytes=len(entry))

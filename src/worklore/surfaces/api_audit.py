@@ -111,15 +111,19 @@ class Bodies:
 
 
 def _told(given: object, shown: Shown, *, done: bool) -> dict[str, Any] | None:
-    if isinstance(given, list):
-        items = cast("list[object]", given)
-        # A bulk is a list of objects. Lists within lists are none, and may nest deeper than a function can.
-        objects = [item if isinstance(item, dict) else None for item in items[:ITEMS_SHOWN]]
-        return {"count": len(items), "items": [_told(item, shown, done=done) for item in objects]}
-    if not isinstance(given, dict):
+    if isinstance(given, dict):
+        return _fields(cast("dict[str, object]", given), shown, done=done)
+    if not isinstance(given, list):
         return None
+    items = cast("list[object]", given)
+    # A bulk is a list of objects. Lists within lists are none, and may nest deeper than a function can.
+    objects = [cast("dict[str, object]", item) for item in items[:ITEMS_SHOWN] if isinstance(item, dict)]
+    return {"count": len(items), "items": [_fields(item, shown, done=done) for item in objects]}
+
+
+def _fields(given: dict[str, object], shown: Shown, *, done: bool) -> dict[str, Any]:
     told: dict[str, Any] = {}
-    for name, value in cast("dict[str, object]", given).items():
+    for name, value in given.items():
         # A name that no field has may be anything, a mistyped secret too.
         if name in shown:
             told[name] = value if done and shown[name] and _short(value) else HIDDEN

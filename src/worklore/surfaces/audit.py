@@ -1,0 +1,145 @@
+"""The history of records: what the change audit holds, for those who may see the records themselves."""
+
+from datetime import timedelta
+from typing import Any, Final
+
+from fastapi import APIRouter, Request, Response
+from pydantic import TypeAdapter, ValidationError
+
+from worklore.kernel import crud
+from worklore.kernel.access import by_client
+from worklore.kernel.audit import EPOCH, AuditEntry
+from worklore.kernel.errors import BadRequestError
+from worklore.kernel.query import DEFAULT_LIMIT, MAX_LIMIT, understand
+from worklore.kernel.resource import READ_ONLY, Resource
+from worklore.kernel.types import iso
+from worklore.kernel.wire import UtcTime
+from worklore.surfaces.http import Gateway, json_response
+
+SCOPE: Final = "audit:read"
+
+# Not in the catalogue: its filters have names that people expect, and its times are integers in the table.
+AUDIT: Final = Resource(
+    model=AuditEntry,
+    name="audit",
+    plural="audit",
+    visible=by_client(AuditEntry.client_id),
+    filters=(
+        AuditEntry.record_id,
+        AuditEntry.client_id,
+        AuditEntry.table_name,
+        AuditEntry.actor,
+        AuditEntry.action,
+        AuditEntry.at,
+    ),
+    verbs=READ_ONLY,
+)
+
+FIELDS: Final = {"record_id": "record", "client_id": "client", "table_name": "table"}
+"""The columns that are shown and asked for under another name."""
+
+FILTERS: Final = {
+    "record": "record_id",
+    "client": "client_id",
+    "table": "table_name",
+    "actor": "actor",
+    "action": "action",
+}
+TIMES: Final = {"since": "at__gte", "until": "at__lt"}
+SORTS: Final = {"at": "id", "-at": "-id"}  # ids are made in the order of time, and the primary key finds them
+PAGING: Final = ("limit", "after")
+
+_TIME: Final = TypeAdapter[Any](UtcTime)
+_UUID: Final = {"type": "string", "format": "uuid"}
+_TEXT: Final = {"type": "string"}
+_MOMENT: Final = {"type": "string", "format": "date-time"}
+
+_PARAMETERS: Final = (
+    ("record", _UUID, "The history of this record."),
+    ("client", _UUID, "What was done for this client."),
+    ("table", _TEXT, "Records of this table."),
+    ("actor", _TEXT, "Done by this actor."),
+    ("action", _TEXT, "create, update, delete, or what else happened."),
+    ("since", _MOMENT, "At this time or later."),
+    ("until", _MOMENT, "Before this time."),
+    ("sort", {"type": "string", "enum": ["-at", "at"], "default": "-at"}, "Newest or oldest first."),
+    ("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}, "Rows of a page."),
+    ("after", _TEXT, "The `next` of the page before."),
+)
+_PAGE: Final = {
+    "type": "object",
+    "required": ["items", "next"],
+    "properties": {
+        "items": {"type": "array", "items": {"type": "object"}},
+        "next": {"type": ["string", "null"], "description": "`after` of the next page; null at the end."},
+    },
+}
+
+
+def routes(gateway: Gateway) -> APIRouter:
+    """``/audit``, below the API's root."""
+    router = APIRouter()
+
+    @router.get(
+        "/audit",
+        tags=["audit"],
+        summary="List the changes of records",
+        response_class=Response,
+        responses={
+            200: {"description": "A page.", "content": {"application/json": {"schema": _PAGE}}},
+            **{code: {"$ref": f"#/components/responses/{code}"} for code in (400, 401, 403)},
+        },
+        openapi_extra={
+            "x-scope": SCOPE,
+            "x-risk": "read",
+            "parameters": [
+                {"name": name, "in": "query", "required": False, "schema": schema, "description": description}
+                for name, schema, description in _PARAMETERS
+            ],
+        },
+    )
+    async def history(request: Request) -> Response:
+        """Who did what to which record, the newest first."""
+        await gateway.admit(request, SCOPE)
+        ask = understand(AUDIT, _asked(request))
+        page = await gateway.read(request, SCOPE, lambda ctx: crud.list_(ctx, AUDIT, ask), long=True)
+        return json_response({"items": [_shown(item) for item in page.items], "next": page.next})
+
+    return router
+
+
+def _asked(request: Request) -> list[tuple[str, str]]:
+    """The parameters, by the names that lists of the catalogue have for them."""
+    given = {"sort": "-at"}
+    allowed = [name for name, _, _ in _PARAMETERS]
+    for name, text in request.query_params.multi_items():
+        if name not in allowed:
+            raise BadRequestError(
+                f"There is no parameter {name[:40]} here.",
+                hint="Use one of the parameters listed in `allowed`.",
+                code="parameter-unknown",
+                allowed=allowed,
+            )
+        given[name] = text
+    if given["sort"] not in SORTS:
+        raise BadRequestError("sort takes at or -at.", code="sort-unknown", allowed=list(SORTS))
+    asked = [(FILTERS[name], given[name]) for name in FILTERS if name in given]
+    asked += [(TIMES[name], _micros(name, given[name])) for name in TIMES if name in given]
+    asked += [(name, given[name]) for name in PAGING if name in given]
+    return [*asked, ("sort", SORTS[given["sort"]])]
+
+
+def _micros(name: str, text: str) -> str:
+    try:
+        moment = _TIME.validate_strings(text)
+    except ValidationError as error:
+        raise BadRequestError(
+            f"{name} takes a time with its zone, such as 2026-03-01T00:00:00Z.", code="filter-value", parameter=name
+        ) from error
+    return str((moment - EPOCH) // timedelta(microseconds=1))
+
+
+def _shown(item: dict[str, Any]) -> dict[str, Any]:
+    return {FIELDS.get(name, name): value for name, value in item.items()} | {
+        "at": iso(EPOCH + timedelta(microseconds=item["at"]))
+    }
