@@ -16,17 +16,15 @@ from worklore.resources import CATALOG
 
 def add(commands: Any) -> None:
     """What the command takes."""
-    programs = commands.add_parser("import", help="take over what another program holds").add_subparsers(
-        required=True, metavar="PROGRAM"
-    )
-    netbox = programs.add_parser("netbox", help="clients, sites, hosts, networks and services of a NetBox")
-    netbox.add_argument("file", type=Path, help="what manage.py dumpdata wrote")
-    netbox.add_argument("--source", default="netbox", help="tells this NetBox from another one [netbox]")
-    netbox.add_argument("--default-client", metavar="NAME", help="the client of what has no tenant; made if need be")
-    netbox.add_argument("--dry-run", action="store_true", help="say what would be done; change nothing")
-    netbox.add_argument("--json", action="store_true")
-    netbox.add_argument("--database-url", help="import into this database (WORKLORE_DATABASE_URL)")
-    netbox.set_defaults(run=run)
+    command = commands.add_parser("import", help="take over what another program holds")
+    command.add_argument("program", choices=["netbox"], help="clients, sites, hosts, networks and services of a NetBox")
+    command.add_argument("file", type=Path, help="what manage.py dumpdata wrote")
+    command.add_argument("--source", default="netbox", help="tells this NetBox from another one [netbox]")
+    command.add_argument("--default-client", metavar="NAME", help="the client of what has no tenant; made if need be")
+    command.add_argument("--dry-run", action="store_true", help="say what would be done; change nothing")
+    command.add_argument("--json", action="store_true")
+    command.add_argument("--database-url", help="import into this database (WORKLORE_DATABASE_URL)")
+    command.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
