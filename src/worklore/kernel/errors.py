@@ -43,7 +43,7 @@ class HubError(Exception):
         return document | dict(self.members)
 
 
-def limit(name: str, most: int, sent: int | None = None) -> dict[str, dict[str, str | int]]:
+def limit(name: str, most: int, sent: int | None = None) -> dict[str, Any]:
     """The member that tells which limit was passed: its name, how much it allows, and how much was sent if known."""
     return {"limit": {"name": name, "most": most} | ({} if sent is None else {"sent": sent})}
 

@@ -43,6 +43,7 @@ from worklore.kernel.wire import CleanStr, wire
 
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 1000
+MAX_OFFSET: Final = 10_000_000
 MAX_IN: Final = 500
 MAX_WORDS: Final = 20
 MAX_DIGITS: Final = 18
@@ -188,7 +189,7 @@ def understand(resource: Resource, parameters: Sequence[tuple[str, str]], *, ord
         words=_words(resource, known.get("q")),
         sort=sort,
         limit=_number("limit", known.get("limit"), DEFAULT_LIMIT, low=1, high=MAX_LIMIT),
-        offset=_number("offset", known.get("offset"), 0, low=0, high=10_000_000),
+        offset=_number("offset", known.get("offset"), 0, low=0, high=MAX_OFFSET),
         after=_cursor(resource, sort, known.get("after")),
         since=_since(resource, known.get("since")),
         total=_flag("total", known.get("total")),
@@ -324,9 +325,10 @@ def selection(resource: Resource, known: Mapping[str, str]) -> tuple[str, ...]:
             code="field-unknown",
             allowed=list(every),
         )
-    if given == ["fields"]:
-        return tuple(name for name in every if name in names)
-    return tuple(name for name in every if name not in names)
+    shown = tuple(name for name in every if (name in names) == (given == ["fields"]))
+    if not shown:
+        raise BadRequestError(f"{given[0]} leaves no field to show.", code="parameter-value", parameter=given[0])
+    return shown
 
 
 # --- cursors --------------------------------------------------------------------------------------------------------

@@ -63,6 +63,12 @@ PROBLEM_SCHEMA: Final[dict[str, Any]] = {
     "additionalProperties": True,
 }
 
+NAMED: Final[dict[str, Any]] = {
+    "id": {"type": "string", "format": "uuid"},
+    "version": {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "null"}]},
+}
+"""How a bulk request names a record."""
+
 MEANING: Final = {
     400: "A parameter that does not exist or cannot be read.",
     401: "No valid token.",
@@ -124,8 +130,8 @@ class _Noun:
         self.example = examples(resource)
         self.title = resource.name.replace("-", " ")
         self.titles = resource.plural.replace("-", " ")
-        key: dict[str, Any] = {"id": {"type": "string", "format": "uuid"}}
-        self.named = {"type": "object", "required": ["id"], "properties": key | {"version": {"type": "integer"}}}
+        self.change = {"$ref": f"{self.patch['$ref']}Item"}
+        self.named = {"type": "object", "required": ["id"], "properties": NAMED, "additionalProperties": False}
         self.name = {"id": AN_ID} | ({"version": 1} if resource.mutable else {})
 
     def one(self, code: int, text: str) -> dict[str, Any]:
@@ -180,8 +186,7 @@ def describe_operation(resource: Resource, verb: str, *, many: bool) -> dict[str
         case "patch" if many:
             summary = f"Change several {noun.titles}"
             parameters, problems = write, CHANGING
-            changes = noun.more({"allOf": [noun.patch, noun.named]})
-            body = _json(changes, [noun.name | noun.example["patch"]])
+            body = _json(noun.more(noun.change), [noun.name | noun.example["patch"]])
             changed = _json({"type": "array", "items": noun.read}, [noun.example["read"]])
             answers = {"200": {"description": "Changed.", "content": changed}}
         case "patch":
@@ -277,9 +282,26 @@ def describe_action(action: Action, resource: Resource | None) -> dict[str, Any]
         risk=action.risk,
         parameters=parameters,
         answers={"200": {"description": "Done.", "content": _json(_ref(action.result))}},
-        problems=(*READING, *((404,) if resource else ()), 409, 413, 422),
+        problems=(*READING, 404, 409, 413, 422),
         body=_json(_ref(action.body), example_of(action.body)) if action.body is not None else None,
     )
+
+
+def _complete(schemas: dict[str, Any], catalog: Catalog) -> None:
+    """What the models do not say: `fields` and `omit` leave fields out, and a bulk change names its record."""
+    for resource in catalog.resources:
+        read, patch = wire(resource).read.__name__, wire(resource).patch.__name__
+        schemas[read].pop("required", None)
+        change = schemas[patch]
+        schemas[f"{patch}Item"] = change | {"properties": change["properties"] | NAMED, "required": ["id"]}
+
+
+def _own(paths: dict[str, Any]) -> None:
+    """Our problems in the place of FastAPI's, for the routes that it describes."""
+    for path in paths.values():
+        for operation in path.values():
+            operation["responses"].pop("422", None)
+            operation["responses"]["4XX"] = {"$ref": "#/components/responses/4XX"}
 
 
 def _models(catalog: Catalog) -> Iterable[type[BaseModel]]:
@@ -308,6 +330,8 @@ def document(app: FastAPI, root: str, operations: Iterable[Operation], catalog: 
     components = made.setdefault("components", {})
     components.setdefault("schemas", {}).update(definitions.get("$defs", {}))
     components["schemas"]["Problem"] = PROBLEM_SCHEMA
+    _complete(components["schemas"], catalog)
+    _own(made["paths"])
     components["parameters"] = {
         f"{resource.plural}.{item['name']}": item
         for resource in catalog.resources
@@ -315,7 +339,8 @@ def document(app: FastAPI, root: str, operations: Iterable[Operation], catalog: 
     }
     components["parameters"] |= {item["name"]: item for item in COMMON}
     problem = {"application/problem+json": {"schema": {"$ref": f"{REF}Problem"}}}
-    components["responses"] = {str(code): {"description": text, "content": problem} for code, text in MEANING.items()}
+    meanings = {**MEANING, "4XX": "Refused; `code` says why."}
+    components["responses"] = {str(code): {"description": text, "content": problem} for code, text in meanings.items()}
     components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
     made["security"] = [{"bearer": []}]
     for operation in operations:

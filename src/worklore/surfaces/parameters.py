@@ -1,10 +1,11 @@
 """The parameters of derived operations, as OpenAPI tells of them."""
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from pydantic import BaseModel, TypeAdapter
 
-from worklore.kernel.query import DEFAULT_LIMIT, MAX_LIMIT, filterable, sortable, suffixes
+from worklore.kernel.query import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, filterable, sortable, suffixes
 from worklore.kernel.resource import Resource
 from worklore.kernel.wire import wire
 from worklore.surfaces.examples import AN_ID, examples
@@ -33,13 +34,17 @@ def parameter(name: str, where: str, schema: dict[str, Any], description: str, *
 ID: Final = parameter("id", "path", {"type": "string", "format": "uuid"}, "The record's id.", required=True) | {
     "example": AN_ID
 }
+ETAG: Final = r'^(\*|(W/)?"[0-9]{1,10}")$'
+
 KEY: Final = parameter(
     "Idempotency-Key",
     "header",
-    {"type": "string", "maxLength": 200},
+    {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[ -~]+$"},
     "Makes a repeat of this request safe: it is done once and answered alike.",
 )
-IF_MATCH: Final = parameter("If-Match", "header", {"type": "string"}, "The ETag you read; agents must send it.")
+IF_MATCH: Final = parameter(
+    "If-Match", "header", {"type": "string", "pattern": ETAG}, "The ETag you read; agents must send it."
+)
 MESSAGE: Final = parameter("Change-Message", "header", {"type": "string"}, "Why; kept in the audit log.")
 DRY_RUN: Final = parameter("dry_run", "query", {"type": "boolean"}, "Do it, show the result, and undo it.")
 CASCADE: Final = parameter("cascade", "query", {"type": "boolean"}, "Delete the records that may go with it too.")
@@ -49,12 +54,19 @@ COMMON: Final = (ID, KEY, IF_MATCH, MESSAGE, DRY_RUN, CASCADE)
 
 def choose(resource: Resource) -> list[dict[str, Any]]:
     """Which fields an answer has."""
-    names = ", ".join(wire(resource).fields)
+    names = list(wire(resource).fields)
+    some = {"type": "string", "pattern": _list_of(names)}
     return [
-        parameter("fields", "query", {"type": "string"}, f"Only these fields, comma-separated, of: {names}."),
-        parameter("omit", "query", {"type": "string"}, "All fields but these."),
+        parameter("fields", "query", some, f"Only these fields, comma-separated, of: {', '.join(names)}."),
+        parameter("omit", "query", some, "All fields but these."),
         parameter("brief", "query", {"type": "boolean"}, "Only the id and the fields of tables."),
     ]
+
+
+def _list_of(names: Iterable[str], *, before: str = "") -> str:
+    """The pattern of a comma-separated list of names."""
+    one = f"{before}({'|'.join(names)})"
+    return f"^{one}(,{one})*$"
 
 
 def list_parameters(resource: Resource) -> list[dict[str, Any]]:
@@ -79,11 +91,16 @@ def list_parameters(resource: Resource) -> list[dict[str, Any]]:
         parameter(
             "sort",
             "query",
-            {"type": "string"},
+            {"type": "string", "pattern": _list_of(sortable(resource), before="-?")},
             f"Comma-separated, `-` for descending: {', '.join(sortable(resource))}.",
         ),
         parameter("limit", "query", limit, "Rows of a page."),
-        parameter("offset", "query", {"type": "integer", "minimum": 0, "default": 0}, "Rows to pass over."),
+        parameter(
+            "offset",
+            "query",
+            {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET, "default": 0},
+            "Rows to pass over.",
+        ),
         parameter("after", "query", {"type": "string"}, "The `next` of the page before: pages that do not shift."),
         parameter(
             "since", "query", {"type": "string", "format": "date-time"}, "Changed since; `deleted` lists what is gone."

@@ -299,7 +299,9 @@ class RestResource:
 
     async def _write(self, request: Request, verb: str, work: Callable[[Context], Answer], body: bytes) -> Response:
         dry_run = flags(request).get("dry_run", False)
-        once = None if dry_run else idempotency(request, body)
+        once = idempotency(request, body)
+        if dry_run:
+            once = None
         scope = self.resource.scope(verb)
         answer = await self._gateway.write(request, scope, self._once(once, work), once=once, dry_run=dry_run)
         if dry_run:
@@ -422,7 +424,9 @@ class RestAction:
             )
             return json_response(result)
         dry_run = flags(request).get("dry_run", False)
-        once = None if dry_run else idempotency(request, body)
+        once = idempotency(request, body)
+        if dry_run:
+            once = None
         answer = await self._gateway.write(
             request,
             self.action.scope,
