@@ -2,10 +2,8 @@
 
 import os
 import re
-import sqlite3
 import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -127,14 +125,13 @@ def test_the_example_of_settings_shows_the_defaults() -> None:
             assert shown[name.upper()] == ("" if field.default is None else str(field.default)), name
 
 
-def test_the_backup_that_is_described_copies_a_database_in_use(tmp_path: Path) -> None:
-    text = (ROOT / "docs/operations/backup.md").read_text()
-    (program,) = re.findall(r"/bin/python - \S+ \S+ <<'END'\n(.*?)\nEND\n", text, re.DOTALL)
-    source, copy = tmp_path / "worklore.db", tmp_path / "copy.db"
-    with closing(sqlite3.connect(source, isolation_level=None)) as database:
-        database.execute("PRAGMA journal_mode=WAL")
-        database.execute("CREATE TABLE notes (text)")
-        database.execute("INSERT INTO notes VALUES ('still in the write-ahead log')")
-        subprocess.run([sys.executable, "-", str(source), str(copy)], input=program, text=True, check=True)
-    with closing(sqlite3.connect(copy)) as database:
-        assert database.execute("SELECT text FROM notes").fetchall() == [("still in the write-ahead log",)]
+def test_the_first_commands_for_backups_make_one_that_passes(tmp_path: Path) -> None:
+    (program, *_) = re.findall(r"```sh\n(.*?)```", (ROOT / "docs/operations/backup.md").read_text(), re.DOTALL)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("WORKLORE_")}
+    environment |= {"WORKLORE_DATA": str(tmp_path), "WORKLORE_CONFIG": str(tmp_path / "none.env")}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    made = ["bash", "-euc", f"worklore db upgrade\n{program}"]
+    said = subprocess.run(made, env=environment, check=True, capture_output=True, text=True).stdout
+    (file,) = (tmp_path / "backups").glob("*.backup")
+    assert re.findall(rf"passed +{re.escape(str(file))}", said) != []
+    assert len(said.splitlines()) == 3

@@ -23,8 +23,12 @@ MEGABYTE: Final = 1_000_000
 
 def add(commands: Any) -> None:
     """What the command takes."""
-    tasks = commands.add_parser("backup", help="make, list, verify and restore backups of the hub's database")
-    tasks = tasks.add_subparsers(required=True, metavar="TASK")
+    command = commands.add_parser(
+        "backup",
+        help="make, list, verify and restore backups of the hub's database",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    tasks = command.add_subparsers(required=True, metavar="TASK")
     making = tasks.add_parser("create", help="make a backup, also while the hub runs")
     making.add_argument("--type", choices=list(BackupType), default=BackupType.manual, help="why it is made (manual)")
     making.add_argument("--encrypt", action="store_true", help="ask for a passphrase, or use WORKLORE_BACKUP_KEY_FILE")
@@ -44,6 +48,7 @@ def add(commands: Any) -> None:
     for task, run in runs:
         task.add_argument("--json", action="store_true", help="print JSON and nothing else")
         task.set_defaults(run=run)
+    command.epilog = "\n".join(task.format_usage().removeprefix("usage: ") for task, _ in runs)
 
 
 def _create(options: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ running SQLite hub that is the hub's to do, and a database of an older schema ta
 import gzip
 import hashlib
 import io
+import json
 import os
 import shutil
 import sqlite3
@@ -282,18 +283,18 @@ def described(path: Path) -> Backup:
         UnavailableError: it is no backup.
     """
     head = read_head(path)
-    about = {name: value for name, value in head.items() if name in Backup.model_fields}
-    size = path.stat().st_size
+    said = {"sha256": None, "completed_at": head.get("started_at"), "encrypted": bool(head.get("encryption"))}
     try:
-        noted = Backup.model_validate_json(note_of(path).read_bytes())
-        if str(noted.id) == head.get("id"):
-            return noted
-    except (OSError, ValueError):
+        noted = json.loads(note_of(path).read_bytes())
+        if noted["id"] == head.get("id"):
+            said |= noted
+    except (OSError, ValueError, KeyError, TypeError):
         log.debug("a backup has no note", path=str(path))
+    # The head, which is proven with the file, before the note, which nothing proves.
+    said |= {name: value for name, value in head.items() if name in Backup.model_fields}
     try:
-        lost = {"completed_at": head["started_at"], "encrypted": bool(head["encryption"])}
-        return Backup.model_validate(about | lost | {"size_bytes": size, "sha256": None})
-    except (KeyError, ValueError) as error:
+        return Backup.model_validate(said | {"size_bytes": path.stat().st_size})
+    except ValueError as error:
         raise damaged(path, "its first lines are not those of a backup") from error
 
 
