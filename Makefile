@@ -9,6 +9,8 @@
 #   ARGS      more arguments for run, demo, bench or pytest
 #   NAME      what `make migration` calls the new revision
 #   TRANSCRIPTS  folder of transcripts (*.jsonl) for `make kill` [the shipped sample and made ones]
+#   DATABASES what `make fuzz` runs on [sqlite mariadb postgresql]
+#   MINUTES   how long, on each        [10]
 #   WORKERS   processes pytest uses                         [2]
 
 SHELL := /bin/bash
@@ -38,10 +40,7 @@ WORKLORE_TEST_POSTGRES_URL ?= postgresql://postgres@127.0.0.1:5432/postgres
 WORKLORE_TEST_MARIADB_URL ?= mariadb://root@127.0.0.1:3306/
 export WORKLORE_TEST_POSTGRES_URL WORKLORE_TEST_MARIADB_URL
 
-OPENAPI := docs/reference/openapi.json
-CATALOG := src/worklore_cli/catalog.json
-
-.PHONY: help setup run demo test test-quick kill check format bench openapi migration constraints clean setup-dev
+.PHONY: help setup run demo test test-quick report kill race fuzz check format bench reference migration constraints clean setup-dev
 
 help: ## Show this list
 	@echo 'Worklore. The targets:'
@@ -67,22 +66,27 @@ test: setup-dev ## Run all tests on every database found: SQLite, and MariaDB an
 test-quick: setup-dev ## Run the tests on SQLite only, without the slow ones
 	@$(IN_PROJECT) WORKLORE_TEST_POSTGRES_URL= WORKLORE_TEST_MARIADB_URL= exec $(BIN)/python -m pytest -n $(WORKERS) -m 'not slow' $(ARGS)
 
+report: setup-dev ## Run all tests and write the results per database as a page: build/report.html (ARGS)
+	@$(IN_PROJECT) mkdir -p build; $(BIN)/python -m pytest -n $(WORKERS) --junitxml=build/tests.xml $(ARGS) || true; \
+	exec $(BIN)/python scripts/report.py build/tests.xml build/report.html
+
 kill: setup-dev ## Replay transcripts twice under 50 kill -9 of hooks, flusher and hub; fails on any loss (TRANSCRIPTS, ARGS)
 	@$(IN_PROJECT) exec $(BIN)/python -m tests.faults $(ARGS) $(if $(TRANSCRIPTS),'$(abspath $(TRANSCRIPTS))')
 
-check: setup-dev ## Lint, formatting, layers of imports, both type checkers, and whether the committed OpenAPI and catalogue are true
+race: setup-dev ## Twelve writers for half a minute and 500 raced keys on each database; fails when an acknowledged change is lost
+	@$(IN_PROJECT) WORKLORE_RACE_SECONDS=30 WORKLORE_RACE_KEYS=500 exec $(BIN)/python -m pytest -s -q tests/kernel/test_concurrency.py tests/kernel/test_cascade.py $(ARGS)
+
+fuzz: setup-dev ## Ask the API all that its own description allows and forbids, on DATABASES, for MINUTES; fails on any broken promise
+	@$(IN_PROJECT) exec $(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),10) $(or $(DATABASES),sqlite mariadb postgresql) $(ARGS)
+
+check: setup-dev ## Lint, formatting, layers of imports, both type checkers, and whether docs/reference is true to the code
 	@$(IN_PROJECT) set -x; \
 	$(BIN)/ruff check .; \
 	$(BIN)/ruff format --check .; \
 	$(BIN)/lint-imports; \
 	$(BIN)/mypy; \
 	$(BIN)/basedpyright
-	@$(IN_PROJECT) fresh=$$(mktemp) && trap 'rm -f "$$fresh"' EXIT && $(BIN)/python -m worklore openapi >"$$fresh"; \
-	diff -u $(OPENAPI) "$$fresh" \
-	  || { echo 'make check: $(OPENAPI) differs from the code (above). If the change is meant: make openapi, and commit it'; exit 1; }; \
-	$(BIN)/python -m worklore catalog >"$$fresh"; \
-	diff -u $(CATALOG) "$$fresh" \
-	  || { echo 'make check: $(CATALOG) differs from the code (above). If the change is meant: make openapi, and commit it'; exit 1; }
+	@$(IN_PROJECT) exec $(BIN)/python scripts/reference.py --check
 
 format: setup-dev ## Let ruff format the code and mend what it can
 	@$(IN_PROJECT) $(BIN)/ruff format . && $(BIN)/ruff check --fix .
@@ -90,9 +94,8 @@ format: setup-dev ## Let ruff format the code and mend what it can
 bench: setup-dev ## Measure hook cost and REST speed; writes JSON and a table
 	@$(IN_PROJECT) exec $(BIN)/python -m benchmarks $(ARGS)
 
-openapi: setup-dev ## Write docs/reference/openapi.json and the command line's catalogue from the code
-	@$(IN_PROJECT) $(BIN)/python -m worklore openapi >$(OPENAPI).new && mv $(OPENAPI).new $(OPENAPI)
-	@$(IN_PROJECT) $(BIN)/python -m worklore catalog >$(CATALOG).new && mv $(CATALOG).new $(CATALOG)
+reference: setup-dev ## Write docs/reference and the command line's catalogue from the code
+	@$(IN_PROJECT) exec $(BIN)/python scripts/reference.py
 
 migration: setup-dev ## Write a new migration from what the tables lack: make migration NAME='add site'
 	@test -n "$$NAME" || { echo "make migration: give it a name, such as NAME='add site'"; exit 2; }

@@ -84,7 +84,7 @@ def connect(
     url: Annotated[str, typer.Argument(help="The hub's address, as it prints it when it starts.")],
     *,
     code: Annotated[str | None, typer.Option(help="The one-time code. Not needed where the token still works.")] = None,
-    name: Annotated[str | None, typer.Option(help="What people call this machine [its host name].")] = None,
+    name: Annotated[str | None, typer.Option(help="What people call this machine (its host name).")] = None,
     ca_file: Annotated[str, typer.Option(help="Certificate authority of the hub, where it is an internal one.")] = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: DryRun = False,

@@ -425,7 +425,7 @@ def operations() -> list[tuple[str, str, dict[str, Any]]]:
 
 def test_the_committed_document_is_the_present_one() -> None:
     made = json.dumps(document(), indent=1, sort_keys=True) + "\n"
-    assert DOCUMENT.read_text() == made, "Run `make openapi` and look at the difference."
+    assert DOCUMENT.read_text() == made, "Run `make reference` and look at the difference."
 
 
 def test_every_operation_says_what_it_needs_and_does() -> None:

@@ -86,7 +86,7 @@ def test_make_targets_that_documents_name_exist() -> None:
 
 def test_make_without_a_target_explains_every_public_one() -> None:
     shown = output_of("make", "--no-print-directory")
-    for target in ("setup", "run", "demo", "test", "check", "bench", "openapi", "migration", "clean"):
+    for target in ("setup", "run", "demo", "test", "check", "bench", "reference", "migration", "clean"):
         assert re.search(rf"^  make {target} +\S", shown, re.MULTILINE), target
     for variable in ("HOST", "PORT", "DATABASE", "PYTHON"):
         assert re.search(rf"^  {variable} +\S", shown, re.MULTILINE), variable

@@ -21,7 +21,7 @@ OWN_VERBS = {"list", "show", "add", "set", "rm", "import"}
 
 
 def test_the_committed_copy_is_the_present_one() -> None:
-    assert catalog.PATH.read_text(encoding="utf-8") == catalog_text(CATALOG), "run `make openapi` and commit it"
+    assert catalog.PATH.read_text(encoding="utf-8") == catalog_text(CATALOG), "run `make reference` and commit it"
 
 
 def test_the_text_is_the_data_in_a_stable_order() -> None:
