@@ -1,6 +1,7 @@
 """Taking over a NetBox: what is taken, mapped and left; again without a duplicate; what changed there changes here."""
 
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -210,6 +211,25 @@ def test_a_file_that_is_no_dump_is_refused(sqlite_hub: TestHub, tmp_path: Path, 
         run_on(sqlite_hub, file)
     with pytest.raises(UnavailableError, match="cannot be read"):
         run_on(sqlite_hub, tmp_path / "missing.json")
+
+
+JUNK = (None, "", 0, -1, 2**70, 1.5, True, [], {}, {"a": 1}, "x" * 700, "\0", "999", ["dcim", "site"], "[1, 2", "70000")
+
+
+def test_whatever_fields_hold_the_rest_goes_in(sqlite_hub: TestHub, tmp_path: Path) -> None:
+    """Each field may hold anything: what is refused is told, every object is counted once, nothing else fails."""
+    chance = random.Random(5)
+    told = 0
+    for _ in range(25):
+        taking = Taking(sqlite_hub.database, tmp_path)
+        for _ in range(chance.randrange(1, 25)):
+            entry = chance.choice(taking.content[:-1])
+            if chance.random() < 0.9 and entry["fields"]:
+                entry["fields"][chance.choice(list(entry["fields"]))] = chance.choice(JUNK)
+            else:
+                entry["pk"] = chance.choice(JUNK)
+        told += len(taking.run(dry_run=True).problems)
+    assert told > 25 * 7, "more than what is wrong with the sample itself"
 
 
 def run_on(hub: TestHub, file: Path) -> Report:

@@ -11,7 +11,7 @@ from worklore.ops.netbox import hosts, places
 from worklore.ops.netbox.dump import Thing, read
 from worklore.ops.netbox.plan import Planned
 from worklore.ops.netbox.report import Report
-from worklore.ops.netbox.source import Source, gather
+from worklore.ops.netbox.source import NOTED, Source, gather
 from worklore.ops.netbox.store import Storing
 
 NAMED: Final = {
@@ -101,13 +101,11 @@ def _map(source: Source, default_client: str | None) -> list[Planned]:
 def _labels(source: Source) -> None:
     """Tags on hosts are tags, those on other records lines in the notes, those on what was left are left."""
     taken = {(planned.thing.model, planned.thing.pk) for planned in source.plans}
-    for item in source.dump.all("extras.taggeditem"):
-        model = source.dump.kind(item.fields.get("content_type") or item.fields.get("object_type"))
-        at = (model, str(item.fields.get("object_id")))
-        if at in taken:
-            source.mapped(item, "a tag" if model in {hosts.DEVICE, hosts.MACHINE} else "a line in the notes")
-        elif source.dump.get(*at) is not None:
+    for item, about in source.labelled:
+        if (about.model, about.pk) not in taken or about.model not in NOTED:
             source.left(item, "what it is on was not taken")
+        else:
+            source.mapped(item, "a tag" if about.model in {hosts.DEVICE, hosts.MACHINE} else "a line in the notes")
 
 
 def _settle(source: Source, thing: Thing) -> None:

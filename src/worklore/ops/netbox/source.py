@@ -5,6 +5,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
+from worklore.kernel.types import dumps
 from worklore.ops.netbox.dump import Dump, Thing
 from worklore.ops.netbox.plan import Planned, key_of
 
@@ -32,6 +33,7 @@ class Source:
     used: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     plans: list[Planned] = field(default_factory=list[Planned])
     labels: Lines = field(default_factory=lambda: defaultdict(list))
+    labelled: list[tuple[Thing, Thing]] = field(default_factory=list[tuple[Thing, Thing]])
     lines: Lines = field(default_factory=lambda: defaultdict(list))
 
     def key(self, thing: Thing) -> uuid.UUID:
@@ -88,7 +90,11 @@ class Source:
         return [
             *more,
             f"Status: {status}" if status and status != PLAIN_STATUS else "",
-            *(f"{name}: {value}" for name, value in filled if value not in (None, "", [])),
+            *(
+                f"{name}: {value if isinstance(value, str) else dumps(value)}"
+                for name, value in filled
+                if value not in (None, "", [])
+            ),
             *self.lines[thing.model, thing.pk],
             thing.text("description"),
             thing.text("comments"),
@@ -113,6 +119,7 @@ def _gather_tags(source: Source) -> None:
             source.left(item, "what it names is not in the file")
         else:
             source.labels[about.model, about.pk].append(tag.text("name"))
+            source.labelled.append((item, about))
 
 
 def _gather_contacts(source: Source) -> None:
