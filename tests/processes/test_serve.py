@@ -21,6 +21,8 @@ import pytest
 from worklore.app import build
 from worklore.kernel.errors import UnavailableError
 from worklore.kernel.settings import Settings
+from worklore.kernel.transaction import Database
+from worklore.ops import migrate
 
 START_SECONDS = 60.0
 KILLS = 2
@@ -226,7 +228,7 @@ def data(stopped: Path, tmp_path: Path) -> Path:
 
 def test_asked_to_stop_it_leaves_nothing_open(stopped: Path) -> None:
     left = {path.name for path in stopped.iterdir()}
-    assert left == {"worklore.db", "worklore.db.lock", "hub.key"}
+    assert left == {"worklore.db", "worklore.db.lock", "hub.key", "api-audit"}
     assert all((stopped / name).stat().st_mode & 0o077 == 0 for name in left)
 
 
@@ -292,6 +294,18 @@ def test_a_database_of_a_newer_version_is_left_alone(data: Path) -> None:
     assert "9999" in line
     with closing(sqlite3.connect(data / "worklore.db")) as database:
         assert database.execute("SELECT version_num FROM alembic_version").fetchone() == ("9999",)
+
+
+def test_a_database_of_an_older_version_is_upgraded_only_when_that_is_asked_for(data: Path, start: Start) -> None:
+    database = Database(f"sqlite:///{data / 'worklore.db'}")
+    migrate.downgrade(database, "-1")
+    older = migrate.state(database)
+    database.close()
+    line = refusal(data)
+    assert f"at {older.current}, this version needs {older.needed}" in line
+    assert "worklore db upgrade" in line
+    assert start("--upgrade", folder=data).ready()["setup_code"] is None, "it is the same hub as before"
+    assert len(list((data / "backups").glob("*.backup"))) == 1
 
 
 def unusable(folder: Path, url: str | None = None) -> str:
