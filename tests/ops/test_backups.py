@@ -27,8 +27,9 @@ from worklore.kernel.errors import HubError
 from worklore.kernel.transaction import Database
 from worklore.kernel.types import utcnow
 from worklore.ops.backup import BackupLog, BackupSchedule, BackupType, VerificationStatus
+from worklore.ops.backup_note import described, found, note_of
 from worklore.ops.backup_schedules import make_due, thin_out
-from worklore.ops.backups import check, create, described, found, make, manifest, note_of, record
+from worklore.ops.backups import check, create, make, manifest, record
 from worklore.ops.digest import Facts
 from worklore.ops.dump import file_facts, server_facts, sqlite_file
 from worklore.ops.restore import restore

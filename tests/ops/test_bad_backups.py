@@ -20,7 +20,8 @@ from worklore.kernel.db import database_url as understood
 from worklore.kernel.transaction import Database
 from worklore.ops import migrate, sealed_file
 from worklore.ops.backup import BackupType, VerificationStatus
-from worklore.ops.backups import check, described, found, make, manifest
+from worklore.ops.backup_note import described, found
+from worklore.ops.backups import check, make, manifest
 from worklore.ops.dump import sqlite_file
 from worklore.ops.restore import restore
 from worklore.ops.sealed_file import MAGIC, TAG, read_secret

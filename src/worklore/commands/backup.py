@@ -14,7 +14,8 @@ from worklore.kernel.errors import InvalidError, UnavailableError
 from worklore.kernel.settings import Settings, load
 from worklore.kernel.transaction import Database
 from worklore.ops.backup import BackupType, VerificationStatus
-from worklore.ops.backups import Backup, check, described, found, make, record
+from worklore.ops.backup_note import Backup, described, found
+from worklore.ops.backups import check, make, record
 from worklore.ops.restore import restore
 from worklore.ops.sealed_file import SHORTEST, read_head, read_secret
 

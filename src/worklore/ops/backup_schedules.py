@@ -14,7 +14,8 @@ from worklore.kernel.errors import HubError
 from worklore.kernel.transaction import Database
 from worklore.kernel.types import iso, utcnow
 from worklore.ops.backup import BackupLog, BackupSchedule, BackupType, VerificationStatus, next_run
-from worklore.ops.backups import Backup, create, described, note_of, own, record
+from worklore.ops.backup_note import Backup, described, note_of, own
+from worklore.ops.backups import create, record
 from worklore.ops.sealed_file import read_secret
 
 JOB: Final = "make-backups"

@@ -9,20 +9,18 @@ running SQLite hub that is the hub's to do, and a database of an older schema ta
 import gzip
 import hashlib
 import io
-import json
 import os
 import shutil
 import sqlite3
 import struct
-import uuid
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
-from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
 import structlog
+from pydantic import BaseModel
 from sqlalchemy import Connection, Text, column, inspect, select, table
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
@@ -33,15 +31,14 @@ from worklore.kernel.errors import UnavailableError
 from worklore.kernel.filelock import FileLock
 from worklore.kernel.transaction import Database
 from worklore.kernel.types import utcnow, uuid7
-from worklore.kernel.wire import WireModel
 from worklore.ops import migrate
 from worklore.ops.backup import BackupLog, BackupType, VerificationStatus
+from worklore.ops.backup_note import SUFFIX, Backup, described, name_of, own, write_note
 from worklore.ops.digest import Facts
 from worklore.ops.dump import METHODS, dump, file_damage, file_facts, load, looking, server_facts, sqlite_file
 from worklore.ops.scratch import scratch
-from worklore.ops.sealed_file import PART, SealedReader, SealedWriter, damaged, read_head
+from worklore.ops.sealed_file import PART, SealedReader, SealedWriter, damaged
 
-SUFFIX: Final = ".backup"
 UNFINISHED: Final = ".unfinished"
 LEVEL: Final = 6
 MAX_FRAME: Final = 1 << 24
@@ -59,7 +56,7 @@ def unheard(_: str, __: int) -> None:
     """Nobody listens."""
 
 
-class Manifest(WireModel):
+class Manifest(BaseModel):
     """What a database held when it was backed up."""
 
     tables: Facts
@@ -68,28 +65,6 @@ class Manifest(WireModel):
     def rows(self) -> int:
         """Rows of all tables."""
         return sum(each.rows for each in self.tables.values())
-
-
-class Backup(WireModel):
-    """A backup, as its note says."""
-
-    id: uuid.UUID
-    backup_type: BackupType
-    method: str
-    database_schema: str
-    epoch: uuid.UUID | None = None
-    """The restore epoch; None in a database that is older than such epochs."""
-    database_host: str | None
-    database_name: str | None
-    product: str
-    encrypted: bool
-    started_at: datetime
-    completed_at: datetime
-    size_bytes: int
-    sha256: str | None
-    """Of the whole file; None when the note is lost."""
-    status: VerificationStatus = VerificationStatus.not_verified
-    details: dict[str, Any] | None = None
 
 
 # --- making ---------------------------------------------------------------------------------------------------------
@@ -142,7 +117,7 @@ def make(
             | {"encrypted": encrypt is not None, "completed_at": utcnow()}
             | {"size_bytes": file.stat().st_size, "sha256": sha256_of(file)}
         )
-        _note(path, made)
+        write_note(path, made)
         file.replace(path)
         sync(folder)
     log.info("backup made", path=str(path), bytes=made.size_bytes)
@@ -166,14 +141,10 @@ def _about(url: URL, type: BackupType) -> dict[str, Any]:  # noqa: A002 - the fi
         "database_schema": schema,
         "epoch": epoch,
         "database_host": url.host,
-        "database_name": _name(url),
+        "database_name": name_of(url),
         "product": version("worklore"),
         "started_at": utcnow(),
     }
-
-
-def _name(url: URL) -> str:
-    return (str(sqlite_file(url)) if url.get_backend_name() == "sqlite" else url.database or "")[-100:]
 
 
 def _newest(connection: Connection, name: str, field: str) -> Any:
@@ -258,61 +229,7 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-# --- notes and the log ----------------------------------------------------------------------------------------------
-
-
-def _note(path: Path, backup: Backup) -> None:
-    """Write the note of a backup, whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.json")
-    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(backup.model_dump_json(indent=1) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(note_of(path))
-
-
-def note_of(path: Path) -> Path:
-    """Where the note of a backup lies."""
-    return path.with_name(f"{path.name}.json")
-
-
-def described(path: Path) -> Backup:
-    """What is known of a backup: by its note, or by its head alone.
-
-    Raises:
-        UnavailableError: it is no backup.
-    """
-    head = read_head(path)
-    said = {"sha256": None, "completed_at": head.get("started_at"), "encrypted": bool(head.get("encryption"))}
-    try:
-        noted = json.loads(note_of(path).read_bytes())
-        if noted["id"] == head.get("id"):
-            said |= noted
-    except (OSError, ValueError, KeyError, TypeError):
-        log.debug("a backup has no note", path=str(path))
-    # The head, which is proven with the file, before the note, which nothing proves.
-    said |= {name: value for name, value in head.items() if name in Backup.model_fields}
-    try:
-        return Backup.model_validate(said | {"size_bytes": path.stat().st_size})
-    except ValueError as error:
-        raise damaged(path, "its first lines are not those of a backup") from error
-
-
-def found(folder: Path) -> dict[Path, Backup]:
-    """The backups in a folder, newest first. What only looks like one is left out, and logged."""
-    seen: dict[Path, Backup] = {}
-    for path in folder.glob(f"*{SUFFIX}"):
-        try:
-            seen[path] = described(path)
-        except UnavailableError as error:
-            log.warning("not a backup", path=str(path), why=error.detail)
-    return dict(sorted(seen.items(), key=lambda item: item[1].started_at, reverse=True))
-
-
-def own(url: URL, folder: Path) -> dict[Path, Backup]:
-    """The backups of one database in a folder, newest first; other databases may keep theirs there too."""
-    here = (url.host, _name(url))
-    return {path: each for path, each in found(folder).items() if (each.database_host, each.database_name) == here}
+# --- the log ----------------------------------------------------------------------------------------------------------
 
 
 def record(database: Database, folder: Path) -> None:
@@ -451,7 +368,7 @@ def check(path: Path, near: URL, secret: bytes | None, *, told: Told = unheard) 
     details: dict[str, Any] = {"checked_at": utcnow().isoformat(), "product": version("worklore")}
     details |= {"differences": wrong} if wrong else _counts(manifest(path, secret))
     checked = backup.model_copy(update={"status": status, "details": details})
-    _note(path, checked)
+    write_note(path, checked)
     return checked
 
 

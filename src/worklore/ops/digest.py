@@ -9,14 +9,13 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from pydantic import BaseModel
 from sqlalchemy import Connection, Text, cast, column, inspect, select, table
-
-from worklore.kernel.wire import WireModel
 
 BATCH: Final = 2_000
 
 
-class TableFacts(WireModel):
+class TableFacts(BaseModel):
     """A table's rows, and the SHA-256 over its columns' names and its rows."""
 
     rows: int

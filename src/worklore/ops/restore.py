@@ -22,6 +22,7 @@ from typing import Final
 
 import structlog
 from alembic.script import ScriptDirectory
+from pydantic import BaseModel
 from sqlalchemy import Connection, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
@@ -33,9 +34,9 @@ from worklore.kernel.errors import ConflictError, UnavailableError
 from worklore.kernel.filelock import FileLock
 from worklore.kernel.transaction import Database
 from worklore.kernel.types import utcnow
-from worklore.kernel.wire import WireModel
 from worklore.ops import migrate
-from worklore.ops.backups import Told, described, fill, manifest, sha256_of, sync, unheard
+from worklore.ops.backup_note import described
+from worklore.ops.backups import Told, fill, manifest, sha256_of, sync, unheard
 from worklore.ops.dump import METHODS, sqlite_file, trigger_statements
 from worklore.ops.scratch import TEXT_AS_OURS, create_database, drop_database
 
@@ -49,7 +50,7 @@ LOCK_SECONDS: Final = 60
 log = structlog.get_logger()
 
 
-class Restored(WireModel):
+class Restored(BaseModel):
     """How a restore ended.
 
     Attributes:
