@@ -176,7 +176,7 @@ def test_what_a_dead_process_left_is_taken_in_once(database: Database, tmp_path:
     dead, living, ours = (Journal(tmp_path / "journal") for _ in range(3))
     asked = [str(uuid.uuid4()) for _ in range(5)]
     for journal, key in zip([dead, dead, dead, living, ours], asked, strict=True):
-        journal.write(line(user_id="x", endpoint="/x", request_id=key))
+        journal.write(line(user_id="x", endpoint="/x", request_id=uuid.UUID(key)))
         if key == asked[1]:
             dead.rotate()
     assert dead.current is not None

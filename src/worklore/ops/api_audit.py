@@ -9,9 +9,10 @@ file that is moved twice adds nothing the second time.
 import errno
 import os
 import threading
+import time
 import uuid
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -89,20 +90,44 @@ API_AUDIT = Resource(
 )
 
 COLUMNS: Final = tuple(column.key for column in ApiAuditEntry.__table__.columns)
+EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - of a text whose zone is written elsewhere
 TIME: Final = COLUMNS.index("timestamp")
 
 
-def line(**values: Any) -> bytes:
-    """An entry as a line of the journal: the values of its columns in their order, each as SQLite stores it.
+def line(
+    *,
+    user_id: str,
+    endpoint: str,
+    method: str | None = None,
+    http_status: int | None = None,
+    ip_address: str | None = None,
+    user_agent: str | None = None,
+    request_id: uuid.UUID | None = None,
+    body: dict[str, Any] | None = None,
+    response_time_ms: int | None = None,
+    error_message: str | None = None,
+) -> bytes:
+    """An entry of this moment as a line of the journal: the values in the order of the columns.
 
-    What is not given is empty; the id and the time are those of this moment.
+    The time is in microseconds since 1970 and the body is JSON text; what else it takes to make a row is the mover's.
     """
-    values["id"] = uuid7()
-    values["timestamp"] = iso(utcnow())
-    body = values.get("request_body_redacted")
-    if body is not None:
-        values["request_body_redacted"] = dumps(body)
-    return orjson.dumps([values.get(name) for name in COLUMNS], option=orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps(
+        (
+            uuid7(),
+            user_id,
+            method,
+            endpoint,
+            http_status,
+            ip_address,
+            user_agent,
+            request_id,
+            None if body is None else dumps(body),
+            response_time_ms,
+            error_message,
+            time.time_ns() // 1000,
+        ),
+        option=orjson.OPT_APPEND_NEWLINE,
+    )
 
 
 class Journal:
@@ -283,9 +308,14 @@ def _add(ctx: Context, rows: list[list[Any]], *, again: bool) -> None:
         return
     connection = ctx.session.connection()
     sqlite = connection.dialect.name == "sqlite"
+    # The server databases take a time without its zone as UTC, that of their sessions; MariaDB takes no zone at all.
+    zone = "Z" if sqlite else ""
+    rows = [[*row[:TIME], f"{_moment(row[TIME])}{zone}", *row[TIME + 1 :]] for row in rows]
     one = f"({', '.join(('?' if sqlite else '%s',) * len(COLUMNS))})"
     table = ApiAuditEntry.__tablename__
     added = f"INSERT INTO {table} ({', '.join(COLUMNS)}) VALUES {', '.join([one] * len(rows))}"  # noqa: S608 - our names
-    if not sqlite:  # MariaDB takes no zone; both take the time as UTC, that of their sessions
-        rows = [[*row[:TIME], row[TIME].removesuffix("Z"), *row[TIME + 1 :]] for row in rows]
     connection.exec_driver_sql(added, tuple(chain.from_iterable(rows)))
+
+
+def _moment(micros: int) -> str:
+    return (EPOCH + timedelta(microseconds=micros)).isoformat(timespec="microseconds")
