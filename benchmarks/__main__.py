@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-BENCHMARKS = ("hooks", "rest")
+BENCHMARKS = ("hooks", "rest", "api_audit")
 DEFAULT_OUT = Path("build/benchmarks.json")
 
 
