@@ -47,6 +47,7 @@ def db(capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs `worklore db`: exit code, answer, and what was said beside it."""
 
     def run(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()  # what was logged before it
         code = main(["db", *arguments])
         said = capsys.readouterr()
         return code, said.out, said.err
