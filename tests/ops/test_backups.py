@@ -73,6 +73,7 @@ def add_client(database: Database, name: str) -> None:
 # --- the drill ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_restore_brings_back_what_was_backed_up_and_keeps_what_it_replaces(
     hub: TestHub, target: URL, tmp_path: Path, dialect: str
 ) -> None:

@@ -247,6 +247,7 @@ def restored(dialect: str, hub: TestHub, tmp_path: Path) -> Iterator[tuple[Path,
                 drop_database(dialect, database)
 
 
+@pytest.mark.slow
 def test_a_restore_that_is_killed_leaves_the_old_or_the_new_and_the_next_one_works(
     restored: tuple[Path, URL], dialect: str
 ) -> None:
