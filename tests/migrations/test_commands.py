@@ -16,7 +16,7 @@ from worklore.kernel.db import database_url as understood
 from worklore.kernel.errors import InvalidError, UnavailableError
 from worklore.kernel.settings import Settings
 from worklore.main import main
-from worklore.ops import backups, migrate
+from worklore.ops import backup_note, migrate
 from worklore.ops.backup import BackupType
 from worklore.ops.schema_change import revisions, scripts
 
@@ -85,7 +85,7 @@ def test_a_hub_on_an_older_schema_says_so_until_it_is_upgraded_after_a_backup(
     with opened(own) as database:
         assert rows_of(database) == rows
         assert migrate.state(database).is_current
-    (backup,) = backups.found(tmp_path / "data" / "backups").values()
+    (backup,) = backup_note.found(tmp_path / "data" / "backups").values()
     assert (backup.backup_type, backup.database_schema) == (BackupType.pre_migration, OLD)
 
 
