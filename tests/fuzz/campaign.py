@@ -1,6 +1,7 @@
 """One campaign: schemathesis against a hub that listens, and what it found."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -31,7 +32,8 @@ def campaign(url: str, token: str, report: Path, *options: str, phases: str = PH
     command += ["--max-time", str(seconds), "--continue-on-failure", "--generation-database", "none", "--no-color"]
     ran = subprocess.run(
         [*command, "--report-json-path", str(report), *options],
-        cwd=ROOT,
+        cwd=report.parent,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,

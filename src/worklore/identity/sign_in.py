@@ -19,7 +19,7 @@ from worklore.kernel.audit import record_event, unaudited
 from worklore.kernel.context import Context, ReadContext
 from worklore.kernel.errors import InvalidError, TooManyRequestsError, UnauthenticatedError
 from worklore.kernel.types import uuid7
-from worklore.kernel.wire import CleanJson, CleanStr, WireModel
+from worklore.kernel.wire import Clean, CleanJson, WireModel
 
 CODE_LIFE: Final = timedelta(minutes=30)
 CODE_ALPHABET: Final = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -45,13 +45,13 @@ def _encodable(password: SecretStr) -> SecretStr:
     return password
 
 
-Password = Annotated[SecretStr, AfterValidator(_encodable), Field(max_length=128)]
+Password = Annotated[SecretStr, Field(max_length=128), AfterValidator(_encodable)]
 
 
 class SignIn(WireModel):
     """An address and a password."""
 
-    email: Annotated[CleanStr, Field(max_length=255)]
+    email: Annotated[str, Field(max_length=255), Clean]
     password: Password
 
 
@@ -73,25 +73,25 @@ class NewPassword(WireModel):
 class MachineFacts(WireModel):
     """What a machine says of itself when it connects."""
 
-    hostname: Annotated[CleanStr, Field(min_length=1, max_length=255)]
-    machine_fingerprint: Annotated[CleanStr, Field(min_length=8, max_length=500)]
-    friendly_name: Annotated[CleanStr, Field(max_length=255)] | None = None
-    platform: Annotated[CleanStr, Field(max_length=50)] | None = None
-    os_version: Annotated[CleanStr, Field(max_length=100)] | None = None
-    username: Annotated[CleanStr, Field(max_length=255)] | None = None
-    home_directory: Annotated[CleanStr, Field(max_length=500)] | None = None
+    hostname: Annotated[str, Field(min_length=1, max_length=255), Clean]
+    machine_fingerprint: Annotated[str, Field(min_length=8, max_length=500), Clean]
+    friendly_name: Annotated[str, Field(max_length=255), Clean] | None = None
+    platform: Annotated[str, Field(max_length=50), Clean] | None = None
+    os_version: Annotated[str, Field(max_length=100), Clean] | None = None
+    username: Annotated[str, Field(max_length=255), Clean] | None = None
+    home_directory: Annotated[str, Field(max_length=500), Clean] | None = None
     has_git: bool = True
     has_docker: bool = False
     has_ssh: bool = True
     has_powershell: bool = False
-    preferred_shell: Annotated[CleanStr, Field(max_length=50)] | None = None
+    preferred_shell: Annotated[str, Field(max_length=50), Clean] | None = None
     installed_tools: Annotated[list[CleanJson], Field(max_length=200)] | None = None
 
 
 class SetUp(WireModel):
     """A one-time code and the machine that uses it."""
 
-    code: Annotated[CleanStr, Field(max_length=40)]
+    code: Annotated[str, Field(max_length=40), Clean]
     machine: MachineFacts
 
 

@@ -4,6 +4,7 @@ Fields are written down once, in the mapped class. ``Create`` and ``Patch`` refu
 the column's length, range and choices, and refuse text that not every database can keep (NUL, lone surrogates).
 """
 
+import re
 import types
 import uuid
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -38,6 +40,7 @@ MAX_DEPTH: Final = 40
 NESTED: Final = "json_depth"
 """The kind of fault of JSON that nests deeper."""
 
+NUMBER: Final = re.compile(r"\s*[-+]?[0-9.]+(e[-+]?[0-9]+)?\s*", re.IGNORECASE)
 FIRST_YEAR: Final = 1000
 """MariaDB's DATETIME begins here."""
 
@@ -87,8 +90,18 @@ def _in_utc(moment: datetime) -> datetime:
     return moment
 
 
-UtcTime = Annotated[AwareDatetime, AfterValidator(_in_utc)]
-CleanStr = Annotated[str, AfterValidator(clean_text)]
+def _no_number(value: Any) -> Any:
+    """Refuse seconds since 1970, of which nobody can tell whether they are milliseconds."""
+    if isinstance(value, int | float) or (isinstance(value, str) and NUMBER.fullmatch(value)):
+        raise ValueError("a time is written as 2026-03-09T14:05:00Z")
+    return value
+
+
+UtcTime = Annotated[AwareDatetime, BeforeValidator(_no_number), AfterValidator(_in_utc)]
+Clean: Final = AfterValidator(clean_text)
+"""For text with constraints, behind them: what stands behind a validator is checked and not described."""
+
+CleanStr = Annotated[str, Clean]
 CleanJson = Annotated[Any, AfterValidator(clean_json)]
 
 

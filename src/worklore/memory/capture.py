@@ -21,7 +21,7 @@ from worklore.kernel.context import Context, ReadContext
 from worklore.kernel.errors import ConflictError
 from worklore.kernel.sequence import take
 from worklore.kernel.types import uuid7
-from worklore.kernel.wire import INT32, INT64, CleanStr, WireModel
+from worklore.kernel.wire import INT32, INT64, Clean, WireModel
 from worklore.memory import tokens
 from worklore.memory.source import Transcript, TranscriptCursor
 from worklore.memory.transcript import Turn, read
@@ -36,16 +36,16 @@ UNTITLED: Final = "Untitled session"
 BATCH: Final = 400
 """Ids of one IN list, and rows of one INSERT."""
 
-Digest = Annotated[CleanStr, Field(pattern="^[0-9a-f]{64}$")]
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$"), Clean]
 
 
 class Piece(WireModel):
     """A piece of a transcript file."""
 
-    agent: Annotated[CleanStr, Field(min_length=1, max_length=100)]
-    session: Annotated[CleanStr, Field(min_length=1, max_length=200)]
+    agent: Annotated[str, Field(min_length=1, max_length=100), Clean]
+    session: Annotated[str, Field(min_length=1, max_length=200), Clean]
     """The agent's own id of the session."""
-    source: Annotated[CleanStr, Field(min_length=1, max_length=4000)]
+    source: Annotated[str, Field(min_length=1, max_length=4000), Clean]
     """The file's path on the machine."""
     from_: Annotated[int, Field(ge=0, lt=INT64, alias="from")]
     """Byte offset where the piece begins: where the hub is, or 0 when the file was written anew."""
@@ -57,7 +57,7 @@ class Piece(WireModel):
     skipped: Annotated[int, Field(ge=0, lt=INT32)] = 0
     malformed: Annotated[int, Field(ge=0, lt=INT32)] = 0
     identity: Folder
-    event: Annotated[CleanStr, Field(max_length=50)] | None = None
+    event: Annotated[str, Field(max_length=50), Clean] | None = None
 
 
 class Captured(WireModel):

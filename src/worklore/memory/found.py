@@ -12,7 +12,7 @@ from worklore.kernel.context import ReadContext
 from worklore.kernel.crud import Page, list_, load
 from worklore.kernel.query import Ask
 from worklore.kernel.resource import READ_ONLY, Resource
-from worklore.kernel.wire import CleanStr, WireModel
+from worklore.kernel.wire import Clean, WireModel
 from worklore.memory.context import CONTEXTS, ConversationContext
 from worklore.memory.context_tag import ContextTag, normalised_tag
 from worklore.memory.decision import DECISIONS, DecisionLog
@@ -40,7 +40,7 @@ def _split(value: object) -> object:
     return [normalised_tag(tag) for tag in value.split(",")] if isinstance(value, str) else value
 
 
-Tags = Annotated[list[Annotated[CleanStr, Field(min_length=1)]], BeforeValidator(_split), Field(max_length=50)]
+Tags = Annotated[list[Annotated[str, Field(min_length=1), Clean]], BeforeValidator(_split), Field(max_length=50)]
 """Tags in a parameter: separated by commas, compared in normal form."""
 
 Score = Annotated[float, Field(ge=0, le=10)]

@@ -20,7 +20,7 @@ from worklore.kernel.action import Action, Risk
 from worklore.kernel.context import ReadContext
 from worklore.kernel.errors import NotFoundError
 from worklore.kernel.types import iso
-from worklore.kernel.wire import CleanStr, WireModel
+from worklore.kernel.wire import Clean, WireModel
 from worklore.memory.pack import Excerpt, Packed, pack
 from worklore.memory.rank import Hit
 from worklore.memory.recollection import recollection
@@ -39,8 +39,8 @@ BATCH: Final = 400
 class Question(WireModel):
     """A question to memory."""
 
-    question: Annotated[CleanStr, Field(min_length=1, max_length=20_000)]
-    project: Annotated[CleanStr, Field(max_length=255)] | None = None
+    question: Annotated[str, Field(min_length=1, max_length=20_000), Clean]
+    project: Annotated[str, Field(max_length=255), Clean] | None = None
     """Id or slug of the project."""
     identity: Folder | None = None
     """The folder whose project is meant, where none is named."""

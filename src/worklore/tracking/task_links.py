@@ -14,7 +14,7 @@ from worklore.kernel.context import Context
 from worklore.kernel.db import Base, Created, Record
 from worklore.kernel.resource import READ_ONLY, Resource
 from worklore.kernel.types import Line, utcnow, uuid7
-from worklore.kernel.wire import CleanStr, WireModel
+from worklore.kernel.wire import Clean, WireModel
 from worklore.tracking.shapes import CommitHash, commit_rule
 from worklore.work.work_item import WORK_ITEMS, WorkItem
 
@@ -122,13 +122,13 @@ class Commit(WireModel):
     """A commit by its full hash."""
 
     commit_hash: CommitHash
-    commit_message: Annotated[CleanStr, Field(max_length=10_000)] | None = None
+    commit_message: Annotated[str, Field(max_length=10_000), Clean] | None = None
 
 
 class GitPlaces(WireModel):
     """Branches and commits of a work item."""
 
-    branches: list[Annotated[CleanStr, Field(min_length=1, max_length=255)]] = Field(default=[], max_length=MAX_LINKS)
+    branches: list[Annotated[str, Field(min_length=1, max_length=255), Clean]] = Field(default=[], max_length=MAX_LINKS)
     commits: list[Commit] = Field(default=[], max_length=MAX_LINKS)
 
 

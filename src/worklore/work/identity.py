@@ -23,7 +23,7 @@ from worklore.kernel.db import Created, Record
 from worklore.kernel.errors import NotFoundError
 from worklore.kernel.resource import Resource
 from worklore.kernel.types import Line, uuid7
-from worklore.kernel.wire import CleanStr, WireModel
+from worklore.kernel.wire import Clean, WireModel
 from worklore.work.project import PROJECTS, Project, slug_of
 
 MAX_VALUE: Final = 500
@@ -64,11 +64,11 @@ PROJECT_IDENTITIES = Resource(
 class Folder(WireModel):
     """What a machine knows of a folder."""
 
-    remote: Annotated[CleanStr, Field(max_length=2000)] | None = None
-    root_commit: Annotated[CleanStr, Field(max_length=64)] | None = None
-    marker: Annotated[CleanStr, Field(max_length=200)] | None = None
-    path: Annotated[CleanStr, Field(max_length=4000)]
-    name: Annotated[CleanStr, Field(max_length=255)] = ""
+    remote: Annotated[str, Field(max_length=2000), Clean] | None = None
+    root_commit: Annotated[str, Field(max_length=64), Clean] | None = None
+    marker: Annotated[str, Field(max_length=200), Clean] | None = None
+    path: Annotated[str, Field(max_length=4000), Clean]
+    name: Annotated[str, Field(max_length=255), Clean] = ""
 
 
 class FoundProject(WireModel):
