@@ -339,7 +339,7 @@ def document(app: FastAPI, root: str, operations: Iterable[Operation], catalog: 
     }
     components["parameters"] |= {item["name"]: item for item in COMMON}
     problem = {"application/problem+json": {"schema": {"$ref": f"{REF}Problem"}}}
-    meanings = {**MEANING, "4XX": "Refused; `code` says why."}
+    meanings: dict[int | str, str] = {**MEANING, "4XX": "Refused; `code` says why."}
     components["responses"] = {str(code): {"description": text, "content": problem} for code, text in meanings.items()}
     components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
     made["security"] = [{"bearer": []}]
