@@ -1,4 +1,4 @@
-"""The yardstick: a bare FastAPI app that gets, lists and creates one entity with hand-written SQL through the driver.
+"""The yardstick: a bare FastAPI app that reads and writes one entity with hand-written SQL through the driver.
 
 It does what a careful author would who wants speed and writes no product around it: it verifies the same Ed25519 JWT
 with PyJWT, validates the body with pydantic, runs one statement, and answers orjson's bytes; on SQLite inline on the
@@ -77,9 +77,9 @@ class Sqlite:
     def read(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
         return self._connection.execute(sql, values).fetchall()
 
-    def write(self, sql: str, values: list[Any]) -> None:
+    def write(self, sql: str, rows: list[list[Any]]) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
-        self._connection.execute(sql, values)
+        self._connection.executemany(sql, rows)
         self._connection.execute("COMMIT")
 
     @staticmethod
@@ -116,9 +116,15 @@ class Server:
         cursor.execute(sql, values)
         return cursor.fetchall()
 
-    def write(self, sql: str, values: list[Any]) -> None:
-        # One INSERT in autocommit is one transaction, as durable as BEGIN and COMMIT around it.
-        self._cursor().execute(sql, values)
+    def write(self, sql: str, rows: list[list[Any]]) -> None:
+        cursor = self._cursor()
+        if len(rows) == 1:
+            # One statement in autocommit is one transaction, as durable as BEGIN and COMMIT around it.
+            cursor.execute(sql, rows[0])
+            return
+        cursor.execute("BEGIN")
+        cursor.executemany(sql, rows)
+        cursor.execute("COMMIT")
 
     @staticmethod
     def stored(value: Any) -> Any:
@@ -149,8 +155,14 @@ def mariadb(url: str) -> Server:
     return server
 
 
+class Change(BaseModel):
+    """What changes a project."""
+
+    notes: str
+
+
 class Projects:
-    """The three endpoints."""
+    """The endpoints."""
 
     def __init__(self, database: Sqlite | Server, key_file: Path) -> None:
         self._database = database
@@ -158,6 +170,12 @@ class Projects:
         columns, mark = ", ".join(FIELDS), database.mark
         self._one = f"SELECT {columns} FROM projects WHERE id = {mark}"
         self._first = f"SELECT {columns} FROM projects ORDER BY id LIMIT {mark}"
+        self._of_status = f"SELECT {columns} FROM projects WHERE status = {mark} ORDER BY id LIMIT {mark}"
+        like = " OR ".join(f"lower({name}) LIKE {mark}" for name in ("name", "description", "notes"))
+        self._with_word = f"SELECT {columns} FROM projects WHERE {like} ORDER BY id LIMIT {mark}"
+        self._update = (
+            f"UPDATE projects SET notes = {mark}, version = version + 1, updated_at = {mark} WHERE id = {mark}"
+        )
         self._insert = f"INSERT INTO projects ({columns}) VALUES ({', '.join([mark] * len(FIELDS))})"
 
     def get(self, request: Request, project: uuid.UUID) -> Response:
@@ -167,22 +185,35 @@ class Projects:
             raise HTTPException(404)
         return self._answer(shown(rows[0]))
 
-    def page(self, request: Request, limit: int = 50) -> Response:
+    def page(self, request: Request, status: str | None = None, q: str | None = None, limit: int = 50) -> Response:
         self._verify(request)
-        rows = self._database.read(self._first, (limit + 1,))
+        if status is not None:
+            rows = self._database.read(self._of_status, (status, limit + 1))
+        elif q is not None:
+            rows = self._database.read(self._with_word, (*[f"%{q.lower()}%"] * 3, limit + 1))
+        else:
+            rows = self._database.read(self._first, (limit + 1,))
         items = [shown(row) for row in rows[:limit]]
         after = None
         if len(rows) > limit:
             after = base64.urlsafe_b64encode(orjson.dumps(["id", items[-1]["id"]])).decode().rstrip("=")
         return self._answer({"items": items, "next": after})
 
-    def create(self, request: Request, body: NewProject) -> Response:
+    def create(self, request: Request, body: NewProject | list[NewProject]) -> Response:
         self._verify(request)
         now = datetime.now(UTC)
-        values = body.model_dump() | {"id": uuid7(), "version": 1, "created_at": now, "updated_at": now}
-        row = [values[name] for name in FIELDS]
-        self._database.write(self._insert, [self._database.stored(value) for value in row])
-        return self._answer(shown(row), 201)
+        rows: list[list[Any]] = []
+        for item in body if isinstance(body, list) else [body]:
+            values = item.model_dump() | {"id": uuid7(), "version": 1, "created_at": now, "updated_at": now}
+            rows.append([values[name] for name in FIELDS])
+        self._database.write(self._insert, [[self._database.stored(value) for value in row] for row in rows])
+        return self._answer([shown(row) for row in rows] if isinstance(body, list) else shown(rows[0]), 201)
+
+    def patch(self, request: Request, project: uuid.UUID, body: Change) -> Response:
+        self._verify(request)
+        key = self._database.stored(project)
+        self._database.write(self._update, [[body.notes, self._database.stored(datetime.now(UTC)), key]])
+        return self._answer(shown(self._database.read(self._one, (key,))[0]))
 
     def _verify(self, request: Request) -> None:
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
@@ -192,7 +223,7 @@ class Projects:
             raise HTTPException(401) from error
 
     @staticmethod
-    def _answer(value: dict[str, Any], status: int = 200) -> Response:
+    def _answer(value: Any, status: int = 200) -> Response:
         return Response(orjson.dumps(value, option=AS_JSON), status, media_type="application/json")
 
 
@@ -219,6 +250,7 @@ def app_on(url: str, key_file: Path) -> FastAPI:
         ("GET", "/api/v1/projects/{project}", endpoints.get),
         ("GET", "/api/v1/projects", endpoints.page),
         ("POST", "/api/v1/projects", endpoints.create),
+        ("PATCH", "/api/v1/projects/{project}", endpoints.patch),
     ):
         app.add_api_route(path, inline(endpoint) if family == "sqlite" else endpoint, methods=[method])
     return app

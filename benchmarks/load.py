@@ -18,6 +18,9 @@ from typing import Any, cast
 import uvloop
 
 MAX_REQUESTS = 200_000
+BULK = 500
+PROJECTS = "/api/v1/projects"
+LISTS = {"list": f"{PROJECTS}?status=complete&limit=50", "search": f"{PROJECTS}?q=network"}
 ANSWER_SECONDS = 15
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -29,11 +32,11 @@ class Load:
     Attributes:
         port: where the app listens, on loopback.
         pid: the app's process, whose CPU time is read.
-        operation: ``get``, ``list`` or ``create``.
+        operation: ``get``, ``list`` (a filtered page of 50), ``search``, ``create``, ``patch``, ``bulk`` (500 made).
         token: the bearer token.
         ids: records to get.
         parent: the client a new record belongs to.
-        keyed: send an Idempotency-Key with each create.
+        keyed: send an Idempotency-Key with each write.
         connections: how many requests are under way at once.
         seconds: for how long.
     """
@@ -50,29 +53,36 @@ class Load:
 
     def request(self, number: int) -> bytes:
         """The bytes of the given request."""
-        if self.operation == "create":
-            body = json.dumps(
-                {
-                    "client_id": self.parent,
-                    "name": f"Cut-over {number}",
-                    "status": "working",
-                    "priority": "high",
-                    "description": "Move the file shares of the branch office to the new server.",
-                    "started_date": "2026-03-02",
-                    "estimated_hours": "12.50",
-                }
-            )
-            key = f"Idempotency-Key: {uuid.uuid4()}\r\n" if self.keyed else ""
-            return (
-                self._head(
-                    "POST",
-                    "/api/v1/projects",
-                    f"{key}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n",
-                )
-                + body.encode()
-            )
-        path = "/api/v1/projects"
-        return self._head("GET", path if self.operation == "list" else f"{path}/{self.ids[number % len(self.ids)]}", "")
+        match self.operation:
+            case "get":
+                return self._head("GET", f"{PROJECTS}/{self.ids[number % len(self.ids)]}", "")
+            case "list" | "search":
+                return self._head("GET", LISTS[self.operation], "")
+            case "patch":
+                path = f"{PROJECTS}/{self.ids[number % len(self.ids)]}"
+                return self._write("PATCH", path, {"notes": f"Looked at for the {number}th time."})
+            case "create":
+                return self._write("POST", PROJECTS, self._project(number))
+            case _:
+                projects = [self._project(BULK * number + place) for place in range(BULK)]
+                return self._write("POST", PROJECTS, projects)
+
+    def _project(self, number: int) -> dict[str, Any]:
+        return {
+            "client_id": self.parent,
+            "name": f"Cut-over {number}",
+            "status": "working",
+            "priority": "high",
+            "description": "Move the file shares of the branch office to the new server.",
+            "started_date": "2026-03-02",
+            "estimated_hours": "12.50",
+        }
+
+    def _write(self, method: str, path: str, value: Any) -> bytes:
+        body = json.dumps(value)
+        key = f"Idempotency-Key: {uuid.uuid4()}\r\n" if self.keyed else ""
+        head = f"{key}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        return self._head(method, path, head) + body.encode()
 
     def _head(self, method: str, path: str, more: str) -> bytes:
         return (

@@ -3,13 +3,14 @@
 Both are real uvicorn processes (one worker, uvloop, httptools) on databases of their own with the same schema, made by
 our migrations, and the same rows. A third process makes the load. Rounds are interleaved: each measures both apps right
 after one another, the first one alternating, and the ratio is the median of the rounds' ratios, so that what else the
-machine does strikes both alike. The hub's creates carry an Idempotency-Key and so write three rows (project, audit
-entry, key) where the bare app writes one.
+machine does strikes both alike. The rows are those of the made-up provider of medium size. The hub's writes carry an
+Idempotency-Key and so write three rows (project, audit entry, key) where the bare app writes one.
 """
 
 import argparse
 import json
 import os
+import shutil
 import signal
 import statistics
 import subprocess
@@ -21,30 +22,30 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, create_engine, insert, make_url, text
+from sqlalchemy import URL, create_engine, make_url, select, text
 from sqlalchemy.exc import DBAPIError
 
-from benchmarks.load import Load, to_json
-from worklore.clients.client import Client, ClientType
+from benchmarks.load import LISTS, Load, to_json
 from worklore.identity.keys import load_key
 from worklore.identity.sign_in import first_user
 from worklore.identity.token import access_token
-from worklore.kernel.context import Context
+from worklore.kernel.access import SYSTEM
 from worklore.kernel.db import database_url
 from worklore.kernel.transaction import Database
-from worklore.kernel.types import uuid7
 from worklore.ops import migrate
-from worklore.work.project import Priority, Project, ProjectStatus
+from worklore.ops.demo.load import load
+from worklore.ops.demo.profile import PROFILES
+from worklore.work.project import Project
 
-ROWS = 5_000
-OPERATIONS = ("get", "list", "create")
-CONNECTIONS = (16, 1)
-FLOORS = {"get": 0.35, "list": 0.45, "create": 0.30}
+PROFILE = "medium"
+SEED = 1
+OPERATIONS = ("get", "list", "search", "create", "patch", "bulk")
+CONNECTIONS = (8, 1)
+FLOORS = {"get": 0.4, "list": 0.5, "create": 0.35}
 AIM = 0.6
 START_SECONDS = 60
 
@@ -70,50 +71,26 @@ class Rows:
 def prepare(urls: list[str], key_file: Path) -> Rows:
     """The schema and the same rows in each database, and a token that holds for an hour."""
     key = load_key(key_file, create=True)
-    client, rows = _rows()
-    token = ""
-
-    def fill(ctx: Context) -> str:
-        connection = ctx.session.connection()
-        connection.execute(insert(Client), [client])
-        connection.execute(insert(Project), rows)
-        return access_token(key, first_user(ctx), timedelta(hours=1))
-
-    for url in reversed(urls):  # the hub's comes first in the list, and its user is the one the token names
-        database = Database(url)
+    first = Database(urls[0])
+    try:
+        migrate.upgrade(first)
+        load(first, PROFILES[PROFILE], SEED, add=False, progress=lambda *_: None)
+        token = first.write(lambda ctx: access_token(key, first_user(ctx), timedelta(hours=1)))
+        with first.read(SYSTEM) as ctx:
+            rows = ctx.session.execute(select(Project.id, Project.client_id).order_by(Project.id)).all()
+    finally:
+        first.close()
+    for url in urls[1:]:
+        if first.is_sqlite:
+            shutil.copyfile(str(first.url.database), str(make_url(url).database))
+            continue
+        other = Database(url)
         try:
-            migrate.upgrade(database)
-            token = database.write(fill)
+            migrate.upgrade(other)
+            load(other, PROFILES[PROFILE], SEED, add=False, progress=lambda *_: None)
         finally:
-            database.close()
-    return Rows(str(client["id"]), [str(row["id"]) for row in rows], token)
-
-
-def _rows() -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    times = {"created_at": datetime(2026, 1, 5, 8, 30, 0, 123456, tzinfo=UTC)}
-    times["updated_at"] = times["created_at"]
-    client = {"id": uuid7(), "name": "Example Dental", "type": ClientType.msp_client, "is_active": True, "version": 1}
-    made = [
-        {
-            "id": uuid7(),
-            "client_id": client["id"],
-            "name": f"Server move {number}",
-            "slug": f"server-move-{number}",
-            "category": "infrastructure",
-            "status": ProjectStatus.working,
-            "priority": Priority.high,
-            "description": "Replace the file server, move its shares and printers, retire the old one.",
-            "started_date": date(2026, 1, 5),
-            "target_completion_date": date(2026, 3, 31),
-            "estimated_hours": Decimal("24.50"),
-            "gitea_repo_url": f"https://git.example.com/infra/move-{number}",
-            "notes": "Shares first; printers follow in the second week.",
-            "version": 1,
-        }
-        | times
-        for number in range(ROWS)
-    ]
-    return client | times, made
+            other.close()
+    return Rows(str(rows[0].client_id), [str(row.id) for row in rows], token)
 
 
 @contextmanager
@@ -148,7 +125,7 @@ def running(name: str, command: list[str], url: str, ready_file: Path) -> Iterat
 
 def check_alike(apps: list[App], rows: Rows) -> None:
     """Both answer the same JSON; otherwise the comparison means nothing."""
-    for path in (f"/api/v1/projects/{rows.ids[7]}", "/api/v1/projects"):
+    for path in (f"/api/v1/projects/{rows.ids[7]}", "/api/v1/projects", *LISTS.values()):
         answers: list[Any] = []
         for app in apps:
             request = urllib.request.Request(
@@ -206,8 +183,8 @@ def compare(apps: list[App], rows: Rows, rounds: int, seconds: float) -> list[di
                     "connections": connections,
                     "ratio": round(ratio, 3),
                     "ratios": [round(value, 3) for value in ratios],
-                    "floor": FLOORS[operation],
-                    "holds": ratio >= FLOORS[operation],
+                    "floor": FLOORS.get(operation),
+                    "holds": ratio >= FLOORS.get(operation, 0),
                     **{name: _median(figures) for name, figures in taken.items()},
                 }
             )
@@ -282,7 +259,7 @@ def run(*, rounds: int = 3, seconds: float = 1.5, databases: list[str] | None = 
             continue
         results[name] = run_on(where, rounds=rounds, seconds=seconds)
     return {
-        "rows": ROWS,
+        "profile": PROFILE,
         "rounds": rounds,
         "seconds": seconds,
         "aim": AIM,
@@ -316,7 +293,7 @@ def table(figures: dict[str, Any]) -> str:
         for result in results:
             mark = "" if result["holds"] else " below"
             line = f"{database:11}{result['operation']:10}{result['connections']:>5}{result['ratio']:>7.2f}"
-            line += f"{result['floor']:>7.2f}"
+            line += f"{result['floor'] or '-':>7}"
             for name in ("hub", "bare"):
                 own = result[name]
                 cpu = "-" if own["cpu_ms"] is None else f"{own['cpu_ms']:.3f}"

@@ -26,7 +26,7 @@ from sqlalchemy.exc import DBAPIError
 from worklore.kernel.access import Principal, PrincipalKind
 from worklore.kernel.audit import Tombstone, forgotten
 from worklore.kernel.context import Context, ReadContext
-from worklore.kernel.db import Base
+from worklore.kernel.db import Base, is_transient
 from worklore.kernel.errors import (
     BadRequestError,
     ConflictError,
@@ -189,6 +189,14 @@ class Writer:
             InvalidError: a rule refused one, or it names a parent that does not exist for this principal.
             ConflictError: one like it exists already.
         """
+        together = self._create_together(ctx, resource, bodies) if len(bodies) > 1 else None
+        made = self._create_in_turn(ctx, resource, bodies) if together is None else together
+        if ctx.principal.clients is not None:
+            for record in made:
+                load(ctx, resource, record.id)
+        return made
+
+    def _create_in_turn(self, ctx: Context, resource: Resource, bodies: Sequence[BaseModel]) -> list[Any]:
         made: list[Any] = []
         for body in bodies:
             values = sent(resource, body)
@@ -196,11 +204,32 @@ class Writer:
             record = resource.model(**values)
             ctx.session.add(record)
             made.append(record)
-            empty = [name for name, value in values.items() if value is None]
-            self._store(ctx, resource, record, {}, empty=empty, beside=made)
-        if ctx.principal.clients is not None:
-            for record in made:
-                load(ctx, resource, record.id)
+            self._store(ctx, resource, record, {}, empty=_nulls(values), beside=made)
+        return made
+
+    def _create_together(self, ctx: Context, resource: Resource, bodies: Sequence[BaseModel]) -> list[Any] | None:
+        """New records by few statements; None when one was refused, to be found by making them one after the other.
+
+        A rule that looks into the database sees the records before its own: to look is to store what waits.
+        """
+        made: list[Any] = []
+        try:
+            with ctx.session.begin_nested():
+                for body in bodies:
+                    values = sent(resource, body)
+                    self._check_parents(ctx, resource, values)
+                    record = resource.model(**values)
+                    if resource.check is not None:
+                        resource.check(ctx, record, {})
+                    _send_nulls(resource, record, _nulls(values))
+                    ctx.session.add(record)
+                    made.append(record)
+        except (InvalidError, ConflictError):
+            return None
+        except DBAPIError as error:
+            if is_transient(error):
+                raise
+            return None
         return made
 
     def patch(self, ctx: Context, resource: Resource, record: Any, body: BaseModel, version: int | None) -> Any:
@@ -267,10 +296,7 @@ class Writer:
             if resource.check is not None:
                 with ctx.session.no_autoflush:
                     resource.check(ctx, record, former)
-            for name in empty:
-                # A null that was sent is a null; None alone would ask for the column's default.
-                if inspect(resource.model).column_attrs[name].columns[0].default is not None:
-                    setattr(record, name, null())
+            _send_nulls(resource, record, empty)
             # Copied, since a flush that fails takes them from the record.
             values = _held(record)
             ctx.session.flush()
@@ -355,6 +381,17 @@ class Writer:
 
 def _held(record: Base) -> dict[str, Any]:
     return dict(vars(record))
+
+
+def _nulls(values: Mapping[str, Any]) -> list[str]:
+    return [name for name, value in values.items() if value is None]
+
+
+def _send_nulls(resource: Resource, record: Any, names: Iterable[str]) -> None:
+    """A null that was sent is a null; None alone would ask for the column's default."""
+    for name in names:
+        if inspect(resource.model).column_attrs[name].columns[0].default is not None:
+            setattr(record, name, null())
 
 
 def children(model: type[Base]) -> Iterator[tuple[ForeignKey, type[Base]]]:

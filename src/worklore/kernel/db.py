@@ -48,8 +48,8 @@ NAMING: Final = {
 class Base(DeclarativeBase):
     """Every mapped class.
 
-    ``audited`` is False for tables that are the record themselves or derived from one; ``derived`` is True for rows that
-    the hub makes from another record, and that go with it unasked.
+    ``audited`` is False for tables that are the record themselves or derived from one; ``derived`` is True for rows
+    that the hub makes from another record, and that go with it unasked.
     """
 
     metadata = MetaData(naming_convention=NAMING)
@@ -127,7 +127,8 @@ def server_engine(url: URL, *, autocommit: bool = False, read_seconds: int | Non
     if url.get_backend_name() == "postgresql":
         arguments: dict[str, Any] = {
             "connect_timeout": CONNECT_SECONDS,
-            "options": f"-c timezone=UTC -c statement_timeout={read_seconds or 0}s -c lock_timeout={READ_SECONDS // 4}s",
+            "options": "-c timezone=UTC "
+            f"-c statement_timeout={read_seconds or 0}s -c lock_timeout={READ_SECONDS // 4}s",
             "keepalives_idle": 30,
             "tcp_user_timeout": READ_SECONDS * 1000,
         }
