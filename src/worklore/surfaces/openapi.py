@@ -339,8 +339,8 @@ def document(app: FastAPI, root: str, operations: Iterable[Operation], catalog: 
     }
     components["parameters"] |= {item["name"]: item for item in COMMON}
     problem = {"application/problem+json": {"schema": {"$ref": f"{REF}Problem"}}}
-    meanings: dict[int | str, str] = {**MEANING, "4XX": "Refused; `code` says why."}
-    components["responses"] = {str(code): {"description": text, "content": problem} for code, text in meanings.items()}
+    meanings = {str(code): text for code, text in MEANING.items()} | {"4XX": "Refused; `code` says why."}
+    components["responses"] = {code: {"description": text, "content": problem} for code, text in meanings.items()}
     components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
     made["security"] = [{"bearer": []}]
     for operation in operations:
