@@ -1,0 +1,215 @@
+"""The shell commands in the documents do what they say: each is run against a real hub, or listed here with a reason.
+
+A block is a fence of ``sh``. It is known by its document and its first line, and runs as a whole under ``bash -eu``
+in a scratch home. What names a machine, a person or a record in a document is replaced by what is there in the test.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.conftest import NO_TLS
+
+ROOT = Path(__file__).resolve().parents[2]
+FIRST = ("README.md", "docs/client.md", "docs/rest.md", "docs/cli.md")
+DOCUMENTS = [*FIRST, *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs/operations").glob("*.md")))]
+FENCE = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+NOT_RUN = {
+    ("README.md", "git clone <this repository> worklore && cd worklore"): "installs from the package index",
+    ("README.md", "make run                     # the hub, on http://127.0.0.1:8420, on SQLite"): "installs as well",
+    (
+        "docs/operations/backup.md",
+        "rsync --archive --exclude='.*' /var/lib/worklore/backups/ backup@offsite.example.com:worklore/",
+    ): "another machine",
+    ("docs/operations/install.md", "git clone <this repository> worklore"): "installs from the package index",
+    ("docs/operations/install.md", "make setup-dev"): "installs, and builds a wheel: tests/packaging does",
+    ("docs/operations/install.md", "git pull"): "there is nothing newer to pull",
+    ("docs/operations/netbox.md", "cd /opt/netbox/netbox"): "needs a NetBox",
+    (
+        "docs/operations/systemd.md",
+        "sudo useradd --system --home-dir /var/lib/worklore --shell /usr/sbin/nologin worklore",
+    ): "systemd, as root",
+    ("docs/operations/systemd.md", "sudo cat /run/worklore/ready.json"): "systemd",
+    ("docs/operations/systemd.md", "sudo install -d -m 0700 /etc/worklore"): "as root",
+    ("docs/operations/systemd.md", "systemctl status worklore"): "systemd",
+    ("docs/operations/tls-proxy.md", "worklore connect https://hub.example.com --code CODE"): "needs a certificate",
+    ("docs/operations/troubleshooting.md", "make kill TRANSCRIPTS=~/.claude/projects/SOME-PROJECT"): "ten minutes",
+}
+"""Blocks that cannot run here, and why."""
+
+HUB_STOPPED = {
+    "sudo systemctl stop worklore",
+    "mkdir -m 700 /tmp/drill",
+    "worklore demo-data --profile small --database-url sqlite:////tmp/demo.db",
+    "worklore import netbox netbox.json --dry-run",
+    "worklore db current          # where the schema stands; exit code 1 when it is not up to date",
+    "worklore db downgrade -1             # one revision; or the name of one, or base for none at all",
+    "worklore backup restore FILE",
+    "worklore db check            # exit code 1, and one line for each difference",
+}
+"""First lines of the blocks that need the database for themselves. They run last, in their order."""
+
+OWN_HOME = {"README.md", "docs/client.md"}
+"""Documents that connect and disconnect a machine; all others are read on one that is connected."""
+
+SESSION = ROOT / "src/worklore_cli/demo.jsonl"
+BACKUP = '"$(ls -t "$PWD"/backups/*.backup | head -1)"'
+PROJECT = '"$(worklore project list --json | sed -n \'s/.*"id": "\\([^"]*\\)".*/\\1/p\' | head -1)"'
+REPLACED = (
+    ("", "http://127.0.0.1:8420", "$HUB"),
+    ("", "--code CODE", "--code $CODE --yes"),
+    ("", "sudo systemctl stop worklore", ":"),
+    ("", "sudo systemctl start worklore", ":"),
+    ("", "/tmp/", "$HOME/"),
+    ("", "/etc/worklore/", "$HOME/etc/"),
+    ("docs/client.md", "FILE", str(SESSION)),
+    ("docs/cli.md", "019a1b2c-3d4e", PROJECT),
+    ("docs/operations/backup.md", "/srv/backups/worklore-daily-20260301T030000Z-1c0ffe.backup", BACKUP),
+    ("docs/operations/backup.md", "FILE", f"{BACKUP} --yes"),
+    ("docs/operations/upgrade.md", "FILE", f"{BACKUP} --yes"),
+)
+"""Of a document, or of all: what stands there, and what is run instead."""
+
+SHELL = """
+worklore() {
+    if [ "${1:-}" != serve ]; then command worklore "$@"; return; fi
+    rm -f "$HOME/ready"
+    command worklore "$@" --port 0 --ready-file "$HOME/ready" &
+    until [ -e "$HOME/ready" ]; do kill -0 $!; sleep 0.1; done
+    kill $!
+    wait $!
+}
+"""
+"""A hub that a block starts is stopped once it serves; `wait` tells how it left."""
+
+
+NETBOX = [
+    {"model": "tenancy.tenant", "pk": 1, "fields": {"name": "Example Bakery", "slug": "example-bakery"}},
+    {"model": "dcim.site", "pk": 1, "fields": {"name": "Bakehouse", "slug": "bakehouse", "tenant": 1}},
+]
+"""A dump that is imported without a problem."""
+
+
+@dataclass(frozen=True)
+class Block:
+    document: str
+    text: str
+
+    @property
+    def name(self) -> tuple[str, str]:
+        return self.document, self.text.splitlines()[0]
+
+
+def blocks() -> list[Block]:
+    return [Block(name, text) for name in DOCUMENTS for text in FENCE.findall((ROOT / name).read_text())]
+
+
+class Machine:
+    """A scratch home, a hub on a free port, and a shell."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data = folder / "data"
+        self.shared = folder / "home"
+        self._folder = folder
+        for each in (self.data, self.shared / "etc"):
+            each.mkdir(parents=True)
+        (self.data / ".worklore").mkdir()
+        (self.data / ".worklore/project").write_text("documents\n")  # the same project for every pretended machine
+        (self.data / "netbox.json").write_text(json.dumps(NETBOX))
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("WORKLORE_", "CLAUDE_"))}
+        kept["PATH"] = f"{Path(sys.executable).parent}:{kept['PATH']}"
+        self._environment = kept | {"WORKLORE_DATA": str(self.data), "NO_COLOR": "1", "TERM": "dumb"}
+        self._start()
+        self.run(f"worklore connect {self.url} --code {self._first_code} --yes", self.shared)
+        self.run(f"worklore replay {SESSION}", self.shared)  # an agent has worked in this folder
+        config = (self.shared / ".worklore/config").read_text()
+        (token,) = re.findall(r"^token=(.+)$", config, re.MULTILINE)
+        self._environment |= {"HUB": self.url, "TOKEN": token}
+        self._headers = {"authorization": f"Bearer {token}"}
+
+    def _start(self) -> None:
+        ready, log = self._folder / "ready.json", self._folder / "hub.log"
+        command = ["worklore", "serve", "--port", "0", "--ready-file", str(ready)]
+        environment = self._environment | {"HOME": str(self.shared)}
+        with log.open("wb") as output:
+            self._hub = subprocess.Popen(command, env=environment, stdout=output, stderr=output, cwd=self.data)
+        end = time.monotonic() + 30
+        while not ready.exists():
+            assert self._hub.poll() is None, log.read_text()
+            assert time.monotonic() < end, log.read_text()
+            time.sleep(0.05)
+        said = json.loads(ready.read_text())
+        self.url, self._first_code = said["url"], said["setup_code"]
+
+    def stop_hub(self) -> int:
+        self._hub.terminate()
+        return self._hub.wait(20)
+
+    def carry_out(self, block: Block) -> None:
+        text = block.text
+        for document, there, here in REPLACED:
+            if document in {"", block.document}:
+                text = text.replace(there, here)
+        home = self.shared
+        if block.document in OWN_HOME:
+            home = self._folder / block.document.replace("/", "-")
+            home.mkdir(exist_ok=True)
+        if "$CODE" in text:
+            made = httpx2.post(f"{self.url}/api/v1/setup-codes", headers=self._headers, verify=NO_TLS)
+            self._environment["CODE"] = made.raise_for_status().json()["code"]
+        self.run(text, home)
+
+    def run(self, text: str, home: Path) -> None:
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", SHELL + text],
+            env=self._environment | {"HOME": str(home)},
+            cwd=self.data,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, f"{text}\n--- ended with {done.returncode} and said:\n{done.stdout}"
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    made = Machine(tmp_path)
+    try:
+        yield made
+    finally:
+        made.stop_hub()
+
+
+def test_what_is_said_of_blocks_is_said_of_one_that_is_there() -> None:
+    every = blocks()
+    names = [block.name for block in every]
+    assert len(names) == len(set(names)), "two blocks of one document begin with the same line"
+    assert set(NOT_RUN) <= set(names)
+    assert {first for _, first in names} >= HUB_STOPPED
+    for document, there, _ in REPLACED:
+        assert any(there in block.text for block in every if document in {"", block.document}), there
+
+
+@pytest.mark.slow
+def test_commands_in_the_documents_do_what_they_say(machine: Machine) -> None:
+    to_run = [block for block in blocks() if block.name not in NOT_RUN]
+    for block in to_run:
+        if block.name[1] not in HUB_STOPPED:
+            machine.carry_out(block)
+    assert machine.stop_hub() == 0
+    for block in to_run:
+        if block.name[1] in HUB_STOPPED:
+            machine.carry_out(block)
