@@ -47,6 +47,10 @@ OPERATIONS = ("get", "list", "search", "create", "patch", "bulk")
 CONNECTIONS = (8, 1)
 FLOORS = {"get": 0.4, "list": 0.5, "create": 0.35}
 AIM = 0.6
+SERVERS = {
+    "postgresql": ("WORKLORE_TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/postgres"),
+    "mariadb": ("WORKLORE_TEST_MARIADB_URL", "mariadb://root@127.0.0.1:3306/"),
+}
 START_SECONDS = 60
 
 
@@ -246,18 +250,12 @@ def run_on(where: str, *, rounds: int, seconds: float) -> list[dict[str, Any]]:
 
 def run(*, rounds: int = 3, seconds: float = 1.5, databases: list[str] | None = None) -> dict[str, Any]:
     """The figures by database. Servers that do not answer are named under ``not_measured``."""
-    servers = {
-        "postgresql": os.environ.get("WORKLORE_TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/postgres"),
-        "mariadb": os.environ.get("WORKLORE_TEST_MARIADB_URL", "mariadb://root@127.0.0.1:3306/"),
+    found = servers()
+    results = {
+        name: run_on(where, rounds=rounds, seconds=seconds)
+        for name, where in found.items()
+        if databases is None or name in databases
     }
-    results: dict[str, Any] = {}
-    missing: list[str] = []
-    for name in databases or ["sqlite", *servers]:
-        where = servers.get(name, name)
-        if where != "sqlite" and not _answers(where):
-            missing.append(name)
-            continue
-        results[name] = run_on(where, rounds=rounds, seconds=seconds)
     return {
         "profile": PROFILE,
         "rounds": rounds,
@@ -266,8 +264,14 @@ def run(*, rounds: int = 3, seconds: float = 1.5, databases: list[str] | None = 
         "sqlite_synchronous": "FULL",
         "holds": all(figures["holds"] for measured in results.values() for figures in measured),
         "databases": results,
-        "not_measured": missing,
+        "not_measured": sorted({"sqlite", *SERVERS} - found.keys()),
     }
+
+
+def servers() -> dict[str, str]:
+    """Where each database is that answers: ``sqlite``, or a server's URL."""
+    known = {name: os.environ.get(variable, default) for name, (variable, default) in SERVERS.items()}
+    return {"sqlite": "sqlite"} | {name: where for name, where in known.items() if _answers(where)}
 
 
 def _answers(where: str) -> bool:
