@@ -70,13 +70,14 @@ REPLACED = (
     ("", "--code CODE", "--code $CODE --yes"),
     ("", "sudo systemctl stop worklore", ":"),
     ("", "sudo systemctl start worklore", ":"),
-    ("", "/tmp/", "$HOME/"),
+    ("", "/tmp/", "$HOME/"),  # noqa: S108 - what stands in the documents
     ("", "/etc/worklore/", "$HOME/etc/"),
     ("docs/client.md", "FILE", str(SESSION)),
     ("docs/cli.md", "019a1b2c-3d4e", PROJECT),
     ("docs/operations/backup.md", "/srv/backups/worklore-daily-20260301T030000Z-1c0ffe.backup", BACKUP),
     ("docs/operations/backup.md", "FILE", f"{BACKUP} --yes"),
     ("docs/operations/upgrade.md", "FILE", f"{BACKUP} --yes"),
+    ("docs/operations/upgrade.md", "worklore db downgrade -1", "worklore db downgrade -1 --yes"),
 )
 """Of a document, or of all: what stands there, and what is run instead."""
 
@@ -89,8 +90,9 @@ worklore() {
     kill $!
     wait $!
 }
+curl() { command curl --fail-with-body "$@"; }
 """
-"""A hub that a block starts is stopped once it serves; `wait` tells how it left."""
+"""A hub that a block starts is stopped once it serves; `wait` tells how it left. A refusal by the hub is a failure."""
 
 
 NETBOX = [
