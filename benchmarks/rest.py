@@ -97,6 +97,11 @@ def prepare(urls: list[str], key_file: Path) -> Rows:
     return Rows(str(rows[0].client_id), [str(row.id) for row in rows], token)
 
 
+def _environment() -> dict[str, str]:
+    """Ours, with Python keeping what it compiles as an installation has it."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 @contextmanager
 def running(name: str, command: list[str], url: str, ready_file: Path) -> Iterator[App]:
     """An app in a process of its own, stopped at the end."""
@@ -104,7 +109,7 @@ def running(name: str, command: list[str], url: str, ready_file: Path) -> Iterat
     with log.open("wb") as out:
         process = subprocess.Popen(
             [sys.executable, *command, "--ready-file", str(ready_file)],
-            env=os.environ | {"WORKLORE_DATABASE_URL": url, "WORKLORE_LOG_LEVEL": "warning"},
+            env=_environment() | {"WORKLORE_DATABASE_URL": url, "WORKLORE_LOG_LEVEL": "warning"},
             stdout=out,
             stderr=subprocess.STDOUT,
             cwd=Path(__file__).parent.parent,

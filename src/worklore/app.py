@@ -50,6 +50,7 @@ REPEATING: Final[Mapping[str, int]] = {
     "deliver-events": 30,
     "forget-idempotency-keys": 3600,
     "expire-records": 3600,
+    "renew-statistics": 86_400,
     backup_schedules.JOB: backup_schedules.JOB_SECONDS,
 }
 """Background jobs of the hub and the seconds between their runs."""
@@ -71,7 +72,16 @@ def forget_keys(database: Database, _: Mapping[str, Any]) -> None:
     database.write(forget_expired)
 
 
-HANDLERS: Final[Mapping[str, Handler]] = {"deliver-events": deliver_events, "forget-idempotency-keys": forget_keys}
+def count_rows(database: Database, _: Mapping[str, Any]) -> None:
+    """Renew what the database knows of how its tables are filled."""
+    database.renew_statistics()
+
+
+HANDLERS: Final[Mapping[str, Handler]] = {
+    "deliver-events": deliver_events,
+    "forget-idempotency-keys": forget_keys,
+    "renew-statistics": count_rows,
+}
 
 
 @dataclass(slots=True)

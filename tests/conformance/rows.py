@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from inspect import get_annotations
 from typing import Any
 
 import httpx2
@@ -164,9 +165,9 @@ class Rows:
             schemas.attributes[name]: (
                 None
                 if value is None
-                else schemas.adapters[name].validate_python(value)
+                else schemas.adapter(name).validate_python(value)
                 if not isinstance(value, str)
-                else schemas.adapters[name].validate_strings(value)
+                else schemas.adapter(name).validate_strings(value)
             )
             for name, value in body.items()
         }
@@ -233,9 +234,5 @@ class Rows:
 
 def inspect_hint(column: Column[Any]) -> Any:
     resource = CATALOG.by_table[column.table.description]
-    known = {name: hint for kind in reversed(resource.model.__mro__) for name, hint in annotations(kind).items()}
+    known = {name: hint for kind in reversed(resource.model.__mro__) for name, hint in get_annotations(kind).items()}
     return known.get(column.name) or known[f"{column.name}_"]
-
-
-def annotations(kind: type) -> dict[str, Any]:
-    return kind.__dict__.get("__annotations__", {})

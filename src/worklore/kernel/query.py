@@ -203,7 +203,7 @@ def equal(resource: Resource, name: str, text: str) -> Condition:
     Raises:
         BadRequestError: the field takes no such value.
     """
-    return Condition(name, "", _parse(wire(resource).adapters[name], name, text))
+    return Condition(name, "", _parse(wire(resource).adapter(name), name, text))
 
 
 def _condition(resource: Resource, parameter: str, text: str) -> Condition:
@@ -217,7 +217,7 @@ def _condition(resource: Resource, parameter: str, text: str) -> Condition:
             parameter=parameter,
             allowed=sorted(allowed),
         )
-    adapter = _BOOL if operator == "isnull" else wire(resource).adapters[name]
+    adapter = _BOOL if operator == "isnull" else wire(resource).adapter(name)
     if operator == "in":
         parts = text.split(",")
         if len(parts) > MAX_IN:
@@ -297,7 +297,7 @@ def _since(resource: Resource, text: str | None) -> datetime | None:
         return None
     if "created_at" not in wire(resource).fields:
         raise BadRequestError(f"{resource.plural} keep no time of change.", code="parameter-value")
-    moment: datetime = _parse(wire(resource).adapters["created_at"], "since", text)
+    moment: datetime = _parse(wire(resource).adapter("created_at"), "since", text)
     return moment
 
 
@@ -350,9 +350,9 @@ def _cursor(resource: Resource, sort: tuple[tuple[str, bool], ...], text: str | 
         made_for, *values = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
         if made_for != order or len(values) != len(sort):
             raise BadRequestError("The cursor belongs to another sort.", hint="Start again.", code="cursor-invalid")
-        adapters = wire(resource).adapters
+        schemas = wire(resource)
         return tuple(
-            None if value is None else adapters[name].validate_json(orjson.dumps(value))
+            None if value is None else schemas.adapter(name).validate_json(orjson.dumps(value))
             for (name, _), value in zip(sort, values, strict=True)
         )
     except (ValueError, TypeError) as error:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
@@ -30,7 +31,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from worklore.kernel.access import SYSTEM, Principal
 from worklore.kernel.audit import CONTEXT, AuditedSession
 from worklore.kernel.context import DERIVED, READING, Context, ReadContext
-from worklore.kernel.db import database_url, is_transient, server_engine, sqlite_engine
+from worklore.kernel.db import Base, database_url, is_transient, server_engine, sqlite_engine
 from worklore.kernel.errors import ConflictError, UnavailableError
 from worklore.kernel.filelock import FileLock
 from worklore.kernel.types import uuid7
@@ -186,6 +187,21 @@ class Database:
                 return result
         raise AssertionError("unreachable")  # pragma: no cover - the loop returns or raises
 
+    def renew_statistics(self) -> None:
+        """Let SQLite count how its tables are filled, as the servers do by themselves.
+
+        Without it, it takes any index that fits, and sorts all commands that failed, say, to show a page of them. One
+        table after the other, so that writers wait for no more than one; a sample of a table would not do, since it
+        makes what half the rows have in common look rare.
+        """
+        if not self.is_sqlite:
+            return
+        for table in Base.metadata.sorted_tables:
+            self.write(partial(_analyse, table=table.description))
+        # A connection goes by what it found when it was opened.
+        self.reading.dispose()
+        self.glancing.dispose()
+
     def close(self) -> None:
         """Finish waiting writes, close every connection (the writer last, so that it checkpoints), free the file."""
         if self._writer is not None:
@@ -195,6 +211,10 @@ class Database:
         self.writing.dispose()
         if self._lock is not None:
             self._lock.release()
+
+
+def _analyse(ctx: Context, table: str) -> None:
+    ctx.session.connection().exec_driver_sql(f"ANALYZE {table}")
 
 
 def may_repeat(error: BaseException) -> bool:

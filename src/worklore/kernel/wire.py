@@ -8,10 +8,10 @@ import re
 import types
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from functools import cache
+from functools import cache, cached_property
 from typing import Annotated, Any, Final, Union, cast, get_args, get_origin, get_type_hints
 
 from pydantic import (
@@ -113,28 +113,48 @@ class WireModel(BaseModel):
 
 @dataclass(frozen=True)
 class Wire:
-    """The schemas of one resource.
+    """The schemas of one resource. Each is made when it is first needed: a model costs milliseconds.
 
     Attributes:
-        read: what callers get.
-        create: what creates a record.
-        patch: what changes one; only the fields sent are changed.
+        title: the name of the read schema.
+        kinds: the type of each shown field's values, with the column's constraints.
+        members: the members of each schema by its name, as ``create_model`` takes them.
         fields: the shown columns by name.
-        adapters: a parser of each shown field's values, with the column's constraints.
         attributes: the class's attribute of each field; they differ where a name is taken, as ``metadata`` is.
     """
 
-    read: type[BaseModel]
-    create: type[BaseModel]
-    patch: type[BaseModel]
+    title: str
+    kinds: Mapping[str, Any]
+    members: Mapping[str, Mapping[str, Any]]
     fields: Mapping[str, Column[Any]]
-    adapters: Mapping[str, TypeAdapter[Any]]
     attributes: Mapping[str, str]
+    _adapters: dict[str, TypeAdapter[Any]] = field(default_factory=dict[str, TypeAdapter[Any]])
+
+    @cached_property
+    def read(self) -> type[BaseModel]:
+        """What callers get."""
+        return create_model(self.title, __base__=WireModel, **self.members["read"])
+
+    @cached_property
+    def create(self) -> type[BaseModel]:
+        """What creates a record."""
+        return create_model(f"{self.title}Create", __base__=WireModel, **self.members["create"])
+
+    @cached_property
+    def patch(self) -> type[BaseModel]:
+        """What changes one; only the fields sent are changed."""
+        return create_model(f"{self.title}Patch", __base__=WireModel, **self.members["patch"])
+
+    def adapter(self, name: str) -> TypeAdapter[Any]:
+        """A parser of a shown field's values."""
+        if name not in self._adapters:
+            self._adapters[name] = TypeAdapter(self.kinds[name])
+        return self._adapters[name]
 
 
 @cache
 def wire(resource: Resource) -> Wire:
-    """The schemas of a resource, made once."""
+    """The schemas of a resource."""
     # A relationship names a class by its word where their modules would else import each other.
     hints = get_type_hints(resource.model, localns={one.class_.__name__: one.class_ for one in Base.registry.mappers})
     server_set = {field.key for field in resource.server_set} | {"version", "created_at", "updated_at"}
@@ -144,7 +164,7 @@ def wire(resource: Resource) -> Wire:
     create: dict[str, Any] = {}
     patch: dict[str, Any] = {}
     columns: dict[str, Column[Any]] = {}
-    adapters: dict[str, TypeAdapter[Any]] = {}
+    kinds: dict[str, Any] = {}
     attributes: dict[str, str] = {}
     for attribute in inspect(resource.model).column_attrs:
         column = attribute.columns[0]
@@ -156,7 +176,7 @@ def wire(resource: Resource) -> Wire:
         about = Field(description=column.doc) if column.doc else Field()
         if key not in hidden:
             columns[key] = column
-            adapters[key] = TypeAdapter(value)
+            kinds[key] = value
             read[key] = (kind | None if nullable else kind, about)
         if key in server_set or key in hidden:
             continue
@@ -166,14 +186,7 @@ def wire(resource: Resource) -> Wire:
         if key not in fixed:
             patch[key] = (wanted, Field(default=None, description=column.doc))
     title = "".join(part.capitalize() for part in resource.name.split("-"))
-    return Wire(
-        create_model(title, __base__=WireModel, **read),
-        create_model(f"{title}Create", __base__=WireModel, **create),
-        create_model(f"{title}Patch", __base__=WireModel, **patch),
-        columns,
-        adapters,
-        attributes,
-    )
+    return Wire(title, kinds, {"read": read, "create": create, "patch": patch}, columns, attributes)
 
 
 def _with_default(column: Column[Any]) -> Any:

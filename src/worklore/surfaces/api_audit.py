@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from enum import Enum
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final, cast, get_args
 from uuid import UUID
 
@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worklore.identity.sign_in import NewPassword, SetUp, SignIn
 from worklore.kernel.errors import UnavailableError
-from worklore.kernel.resource import Catalog
+from worklore.kernel.resource import Catalog, Resource
 from worklore.kernel.types import Json, Line, Prose
 from worklore.kernel.wire import wire
 from worklore.ops.api_audit import Journal, line
@@ -72,15 +72,8 @@ class Bodies:
         self._paths: dict[str, Shown] = {
             path: dict.fromkeys(model.model_fields, False) for path, model in models.items()
         }
-        self._nouns: dict[str, Shown] = {}
+        self._nouns = {resource.plural: resource for resource in catalog.resources}
         self._verbs: dict[tuple[str, str], Shown] = {}
-        for resource in catalog.resources:
-            columns = wire(resource).fields
-            known = {*wire(resource).create.model_fields, *wire(resource).patch.model_fields}
-            self._nouns[resource.plural] = {name: name in columns and _plain(columns[name]) for name in known} | {
-                "id": True,
-                "version": True,
-            }
         for action in catalog.actions:
             fields = action.body.model_fields if action.body else {}
             shown = {name: _closed(field.annotation) for name, field in fields.items()}
@@ -98,8 +91,10 @@ class Bodies:
         if noun in WORDS:
             return {"bytes": len(body), "sha256": hashlib.sha256(body).hexdigest()}
         shown = self._paths.get(path)
-        if shown is None:
-            shown = self._verbs.get((noun, rest[1])) if len(rest) > 1 else self._nouns.get(noun)
+        if shown is None and len(rest) > 1 and not rest[0].startswith("by-"):
+            shown = self._verbs.get((noun, rest[1]))
+        elif shown is None and noun in self._nouns:
+            shown = _of_noun(self._nouns[noun])
         if shown is None or len(body) > MAX_PARSED:
             return {"bytes": len(body)}
         try:
@@ -108,6 +103,15 @@ class Bodies:
             return {"bytes": len(body)}
         told = _told(given, shown, done=done)
         return told if told is not None and len(orjson.dumps(told)) <= MAX_BODY else {"bytes": len(body)}
+
+
+@cache
+def _of_noun(resource: Resource) -> Shown:
+    """Made when a noun is first written to: its schemas are as well."""
+    columns = wire(resource).fields
+    known = {*wire(resource).create.model_fields, *wire(resource).patch.model_fields}
+    shown = {name: name in columns and _plain(columns[name]) for name in known}
+    return shown | {"id": True, "version": True}
 
 
 def _told(given: object, shown: Shown, *, done: bool) -> dict[str, Any] | None:

@@ -92,7 +92,7 @@ def _value(resource: Resource, column: Column[Any]) -> Any:
     if isinstance(kind, Enum):
         return kind.enums[0]
     if isinstance(kind, Json):
-        return {} if wire(resource).adapters[column.name].json_schema().get("type") == "object" else []
+        return {} if wire(resource).adapter(column.name).json_schema().get("type") == "object" else []
     if isinstance(kind, UtcDateTime):
         return LATER if column.name.startswith(("end", "completed", "expires")) else A_TIME
     if isinstance(kind, Line | Prose):

@@ -71,12 +71,12 @@ def _list_of(names: Iterable[str], *, before: str = "") -> str:
 
 def list_parameters(resource: Resource) -> list[dict[str, Any]]:
     """Everything a noun's list takes."""
-    adapters = wire(resource).adapters
+    schemas = wire(resource)
     found = [
         parameter(
             f"{name}__{suffix}" if suffix else name,
             "query",
-            _value_schema(adapters[name], suffix),
+            _value_schema(schemas.adapter(name), suffix),
             f"{name} {SUFFIX_MEANING[suffix]}",
         )
         for name in filterable(resource)
@@ -141,7 +141,7 @@ def value_parameter(resource: Resource, field: str, parent: Resource | None) -> 
     """The value in the path of a look-up."""
     about = f"The id of the {parent.name}." if parent else f"The value of {field}."
     made: dict[str, Any] = parameter(
-        "value", "path", _value_schema(wire(resource).adapters[field], ""), about, required=True
+        "value", "path", _value_schema(wire(resource).adapter(field), ""), about, required=True
     )
     return made | {"example": AN_ID if parent else examples(resource)["read"][field]}
 
