@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -41,6 +42,7 @@ NOT_RUN = {
     ): "systemd, as root",
     ("docs/operations/systemd.md", "sudo cat /run/worklore/ready.json"): "systemd",
     ("docs/operations/systemd.md", "sudo install -d -m 0700 /etc/worklore"): "as root",
+    ("docs/operations/systemd.md", "sudo install -d -m 0700 -o worklore -g worklore /srv/backups"): "as root",
     ("docs/operations/systemd.md", "systemctl status worklore"): "systemd",
     ("docs/operations/tls-proxy.md", "worklore connect https://hub.example.com --code CODE"): "needs a certificate",
     ("docs/operations/troubleshooting.md", "make kill TRANSCRIPTS=~/.claude/projects/SOME-PROJECT"): "ten minutes",
@@ -95,6 +97,7 @@ curl() { command curl --fail-with-body "$@"; }
 """A hub that a block starts is stopped once it serves; `wait` tells how it left. A refusal by the hub is a failure."""
 
 
+MARKER = "documents"
 NETBOX = [
     {"model": "tenancy.tenant", "pk": 1, "fields": {"name": "Example Bakery", "slug": "example-bakery"}},
     {"model": "dcim.site", "pk": 1, "fields": {"name": "Bakehouse", "slug": "bakehouse", "tenant": 1}},
@@ -126,18 +129,18 @@ class Machine:
         for each in (self.data, self.shared / "etc"):
             each.mkdir(parents=True)
         (self.data / ".worklore").mkdir()
-        (self.data / ".worklore/project").write_text("documents\n")  # the same project for every pretended machine
+        (self.data / ".worklore/project").write_text(f"{MARKER}\n")  # the same project for every pretended machine
         (self.data / "netbox.json").write_text(json.dumps(NETBOX))
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("WORKLORE_", "CLAUDE_"))}
         kept["PATH"] = f"{Path(sys.executable).parent}:{kept['PATH']}"
         self._environment = kept | {"WORKLORE_DATA": str(self.data), "NO_COLOR": "1", "TERM": "dumb"}
         self._start()
         self.run(f"worklore connect {self.url} --code {self._first_code} --yes", self.shared)
-        self.run(f"worklore replay {SESSION}", self.shared)  # an agent has worked in this folder
         config = (self.shared / ".worklore/config").read_text()
         (token,) = re.findall(r"^token=(.+)$", config, re.MULTILINE)
         self._environment |= {"HUB": self.url, "TOKEN": token}
         self._headers = {"authorization": f"Bearer {token}"}
+        self._post("projects/identify", {"marker": MARKER, "path": str(self.data)})  # an agent has worked here
 
     def _start(self) -> None:
         ready, log = self._folder / "ready.json", self._folder / "hub.log"
@@ -153,6 +156,10 @@ class Machine:
         said = json.loads(ready.read_text())
         self.url, self._first_code = said["url"], said["setup_code"]
 
+    def _post(self, path: str, body: dict[str, str]) -> Any:
+        answer = httpx2.post(f"{self.url}/api/v1/{path}", json=body, headers=self._headers, verify=NO_TLS)
+        return answer.raise_for_status().json()
+
     def stop_hub(self) -> int:
         self._hub.terminate()
         return self._hub.wait(20)
@@ -167,8 +174,7 @@ class Machine:
             home = self._folder / block.document.replace("/", "-")
             home.mkdir(exist_ok=True)
         if "$CODE" in text:
-            made = httpx2.post(f"{self.url}/api/v1/setup-codes", headers=self._headers, verify=NO_TLS)
-            self._environment["CODE"] = made.raise_for_status().json()["code"]
+            self._environment["CODE"] = self._post("setup-codes", {})["code"]
         self.run(text, home)
 
     def run(self, text: str, home: Path) -> None:
