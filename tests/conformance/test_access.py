@@ -299,8 +299,6 @@ ACTION_BODIES: Mapping[str, Callable[[Rows], dict[str, Any]]] = {
         "dependency_type": "blocks",
     },
     "remove-dependency": lambda rows: {"target_id": rows.parent(CATALOG.by_name["work-item"])},
-    "state": lambda _: {},
-    "set-state": lambda _: {"current_phase": "Größe", "progress_percentage": 40},
     "link": lambda rows: {"vendors": [rows.parent(CATALOG.by_name["vendor"])]},
     "unlink": lambda rows: {"work_items": [rows.parent(CATALOG.by_name["work-item"])]},
     "link-git": lambda _: {"branches": ["main"], "commits": [{"commit_hash": "ab" * 20}]},
@@ -322,8 +320,15 @@ ELSEWHERE = {
 """Verbs whose content is tested beside the domain they are of, and why."""
 
 
+CARRIED_OUT = [action for action in ACTIONS if not action.finds]
+FOUND = [action for action in ACTIONS if action.finds]
+QUESTIONS = {"by-tags": {"tags": "vpn"}}
+"""What a verb that finds must be asked."""
+
+
 def test_every_verb_is_covered_and_no_exemption_is_stale() -> None:
-    names = {action.name for action in ACTIONS}
+    names = {action.name for action in CARRIED_OUT}
+    assert QUESTIONS.keys() <= {action.name for action in FOUND}
     assert names == ACTION_BODIES.keys() | ELSEWHERE.keys()
     assert not ACTION_BODIES.keys() & ELSEWHERE.keys()
     assert ONCE.keys() <= ACTION_BODIES.keys()
@@ -347,7 +352,7 @@ def place(action: Action, key: str) -> str:
     )
 
 
-@pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.name)
+@pytest.mark.parametrize("action", CARRIED_OUT, ids=lambda action: action.name)
 def test_each_verb_asks_for_its_scope_and_refuses_what_is_unknown(
     action: Action, rows: Any, hub: Any, api: httpx2.Client
 ) -> None:
@@ -363,6 +368,20 @@ def test_each_verb_asks_for_its_scope_and_refuses_what_is_unknown(
         assert code(rows.stranger()[1].post(place(action, record), json=body)) == (404, "not-found")
     if action.risk is not Risk.read and action.name in ACTION_BODIES:
         assert code(api.post(f"{place(action, record)}?surprise=1", json=body)) == (400, "parameter-unknown")
+
+
+@pytest.mark.parametrize("action", FOUND, ids=lambda action: f"{action.on}-{action.name}")
+def test_a_verb_that_finds_asks_for_its_scope_and_shows_what_may_be_seen(action: Action, rows: Any, hub: Any) -> None:
+    noun, asked = CATALOG.by_name[action.on], QUESTIONS.get(action.name, {})
+    route = f"/{noun.plural}/{action.name}"
+    rows.create(noun, full=True, tags=["vpn"])
+    found = rows.api.get(route, params=asked)
+    assert found.status_code == 200, found.text
+    assert found.json()["items"]
+    assert code(hub.client(hub.token(scopes=["nothing:read"])).get(route, params=asked)) == (403, "scope-missing")
+    assert rows.stranger()[1].get(route, params=asked).json()["items"] == []
+    assert code(rows.api.get(route, params=asked | {"surprise": "1"})) == (400, "filter-unknown")
+    assert rows.api.post(route, json=asked).status_code == 405
 
 
 REPEATABLE = [

@@ -280,7 +280,8 @@ def test_a_list_costs_the_same_statements_for_any_length(
         for engine in engines:
             event.remove(engine, "before_cursor_execute", note)
     assert len(set(counts)) == 1
-    assert counts[0] <= 4, statements
+    # The page, how many there are, what was deleted, and since when that is known.
+    assert counts[0] <= 5, statements
 
 
 def test_changes_since_a_moment(noun: Resource, rows: Any, api: httpx2.Client) -> None:
