@@ -125,13 +125,17 @@ def test_the_example_of_settings_shows_the_defaults() -> None:
             assert shown[name.upper()] == ("" if field.default is None else str(field.default)), name
 
 
-def test_the_first_commands_for_backups_make_one_that_passes(tmp_path: Path) -> None:
-    (program, *_) = re.findall(r"```sh\n(.*?)```", (ROOT / "docs/operations/backup.md").read_text(), re.DOTALL)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("WORKLORE_")}
-    environment |= {"WORKLORE_DATA": str(tmp_path), "WORKLORE_CONFIG": str(tmp_path / "none.env")}
-    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
-    made = ["bash", "-euc", f"worklore db upgrade\n{program}"]
-    said = subprocess.run(made, env=environment, check=True, capture_output=True, text=True).stdout
-    (file,) = (tmp_path / "backups").glob("*.backup")
-    assert re.findall(rf"passed +{re.escape(str(file))}", said) != []
-    assert len(said.splitlines()) == 3
+def test_the_architecture_names_every_folder_of_the_hub_and_no_other() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text().split("| folder in `src/worklore` |")[1].split("\n\n")[0]
+    named = {name for row in re.findall(r"^\| (`.+?) \|", text, re.MULTILINE) for name in CODE_SPAN.findall(row)}
+    hub = ROOT / "src" / "worklore"
+    folders = {path.name for path in hub.iterdir() if any(path.glob("*.py"))}
+    assert {name for name in named if not name.endswith(".py")} == folders
+    assert all((hub / name).exists() for name in named)
+
+
+def test_the_way_through_the_pages_leads_to_every_one() -> None:
+    start = ROOT / "docs" / "README.md"
+    linked = {(start.parent / target.partition("#")[0]).resolve() for target in LINK.findall(start.read_text())}
+    pages = {path for path in (ROOT / "docs").rglob("*.md") if path.parent.name != "adr"} - {start}
+    assert pages - linked == set()
