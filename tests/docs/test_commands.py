@@ -131,7 +131,9 @@ class Machine:
         (self.data / ".worklore").mkdir()
         (self.data / ".worklore/project").write_text(f"{MARKER}\n")  # the same project for every pretended machine
         (self.data / "netbox.json").write_text(json.dumps(NETBOX))
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("WORKLORE_", "CLAUDE_"))}
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(("WORKLORE_", "CLAUDE_", "XDG_"))
+        }
         kept["PATH"] = f"{Path(sys.executable).parent}:{kept['PATH']}"
         self._environment = kept | {"WORKLORE_DATA": str(self.data), "NO_COLOR": "1", "TERM": "dumb"}
         self._start()
@@ -179,14 +181,13 @@ class Machine:
 
     def run(self, text: str, home: Path) -> None:
         done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", SHELL + text],
+            ["timeout", "60", "bash", "-euo", "pipefail", "-c", SHELL + text],  # ends what the block has started, too
             env=self._environment | {"HOME": str(home)},
             cwd=self.data,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=60,
             check=False,
         )
         assert done.returncode == 0, f"{text}\n--- ended with {done.returncode} and said:\n{done.stdout}"
