@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from contextlib import suppress
 
 import structlog
 
@@ -21,5 +22,21 @@ def configure_log(level: str) -> None:
             else structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=_Lines,
     )
+
+
+class _Lines:
+    """Writes lines to standard error, wherever that leads at the moment.
+
+    Where it leads nowhere any more, as behind a pipe whose reader has gone, lines are lost and the work goes on.
+    """
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def msg(self, line: str) -> None:
+        with suppress(OSError, ValueError):
+            print(line, file=sys.stderr, flush=True)  # noqa: T201 - the log
+
+    log = debug = info = warning = error = critical = exception = fatal = failure = msg

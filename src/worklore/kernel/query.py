@@ -278,9 +278,10 @@ def _sort(resource: Resource, text: str | None) -> tuple[tuple[str, bool], ...]:
 def _number(name: str, text: str | None, default: int, *, low: int, high: int) -> int:
     if text is None:
         return default
-    number = int(text[:MAX_DIGITS]) if text.isascii() and text.isdigit() else None
+    digits = text.isascii() and text.isdigit()
+    number = int(text) if digits and len(text) <= MAX_DIGITS else None
     if number is None or not low <= number <= high:
-        told = limit(name, high, number) if number is not None and number > high else {}
+        told = limit(name, high, number) if digits and (number is None or number > high) else {}
         detail = f"{name} takes a whole number from {low} to {high}."
         raise BadRequestError(detail, code="parameter-value", parameter=name, **told)
     return number

@@ -41,6 +41,9 @@ Tell = Callable[[str], object]
 
 # Error numbers of MariaDB: what a step makes is there already, or what it takes away is gone.
 _THERE: Final = frozenset({1022, 1050, 1060, 1061, 1068, 1359, 1826})
+_FOREIGN_KEY_THERE: Final = "errno: 121"
+"""How MariaDB, by a table that cannot be made, tells of a foreign key that is there."""
+
 _GONE: Final = frozenset({1051, 1054, 1091, 1146, 1360})
 _DONE_BEFORE: Final = {"CREATE": _THERE, "DROP": _GONE, "ALTER": _THERE | _GONE}
 _CHANGES: Final = re.compile(r"\s*(CREATE|ALTER|DROP|INSERT|UPDATE|DELETE)\b")
@@ -276,7 +279,7 @@ def _execute_again(cursor: Any, statement: str, parameters: Any, context: Any) -
     except context.dialect.loaded_dbapi.Error as error:
         kind = _CHANGES.match(statement)
         done_before = _DONE_BEFORE.get(kind[1]) if kind else None
-        if done_before is None or error.args[0] not in done_before:
+        if done_before is None or not (error.args[0] in done_before or _FOREIGN_KEY_THERE in str(error)):
             raise
         log.info("done before the interruption", statement=statement.strip().partition("\n")[0])
     return True
