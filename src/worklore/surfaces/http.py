@@ -12,6 +12,7 @@ from asyncio import timeout, wrap_future
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote
@@ -64,6 +65,8 @@ MAX_INSTANCE: Final = 200
 """Characters of a path that a problem repeats."""
 
 MAX_MESSAGE: Final = 500
+LONG_READS: Final = 2
+"""Long reads under way at once where the database is in the process."""
 MAX_ERRORS: Final = 50
 """Faults of a body that are told."""
 
@@ -264,9 +267,13 @@ class Gateway:
     def __init__(self, database: Database, authenticator: Authenticator) -> None:
         self.database = database
         self.authenticator = authenticator
-        self._limiter = CapacityLimiter(POOL_SIZE)
         self._running: set[tuple[str, str]] = set()
         self._running_lock = threading.Lock()
+
+    @cached_property
+    def _limiter(self) -> CapacityLimiter:
+        # A database in the process shares its interpreter: more threads than a few only wait for each other.
+        return CapacityLimiter(LONG_READS if self.database.is_sqlite else POOL_SIZE)
 
     def principal(self, request: Request) -> Principal:
         """Who asks.
