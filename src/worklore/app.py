@@ -38,6 +38,9 @@ from worklore.surfaces.api_audit import ApiAudit, Bodies
 from worklore.surfaces.dispatch import Dispatch
 from worklore.surfaces.http import Gateway, install_errors
 from worklore.surfaces.openapi import install_openapi
+from worklore.vault.keyring import Keyring, load_keyring
+from worklore.vault.opening import Watch, open_vault
+from worklore.vault.seal import Vault
 
 ROOT: Final = "/api/v1"
 VERSION: Final = version("worklore")
@@ -93,6 +96,8 @@ class Hub:
     gateway: Gateway
     runner: Runner
     requests: Mover
+    vault: Vault
+    watch: Watch
     app: ASGIApp
 
     def setup_code(self) -> str | None:
@@ -107,6 +112,7 @@ class Hub:
         """Finish what runs and let go of the database."""
         self.runner.stop()
         self.requests.stop()
+        self.watch.stop()
         self.database.close()
 
 
@@ -131,6 +137,7 @@ def build(settings: Settings, *, upgrade: bool = False) -> Hub:
         migrate.require(database)
         key = load_key(settings.data / "hub.key", create=_may_make_key(database, settings.data / "hub.key"))
         database.write(_prepare)
+        vault = open_vault(database, keyring(settings))
         journal = Journal(settings.data / "api-audit")
     except BaseException:
         database.close()
@@ -140,14 +147,24 @@ def build(settings: Settings, *, upgrade: bool = False) -> Hub:
     of_settings = {"expire-records": _expiry(settings), backup_schedules.JOB: _backups(settings)}
     runner = Runner(database, {**HANDLERS, **of_settings}, settings.job_threads)
     requests = Mover(database, journal)
+    watch = Watch(database, vault, VERSION)
 
     def start() -> None:
+        watch.start()
         runner.start()
         requests.start()
         Thread(target=_warm, args=(database,), name="warm-memory", daemon=True).start()
 
     app = ApiAudit(create_app(gateway, settings, on_start=start), journal, Bodies(ROOT, CATALOG))
-    return Hub(settings, database, gateway, runner, requests, app)
+    return Hub(settings, database, gateway, runner, requests, vault, watch, app)
+
+
+def keyring(settings: Settings) -> Keyring:
+    """The vault's keys, from where the settings say."""
+    given = settings.vault_keys.get_secret_value() if settings.vault_keys else None
+    return load_keyring(
+        settings.data / "keyring", file=settings.vault_keyring, keys=given, command=settings.vault_key_command
+    )
 
 
 def _backups(settings: Settings) -> Handler:

@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "config": "config",
     "db": "database",
     "backup": "backup",
+    "keys": "keys",
     "bench": "bench",
     "demo-data": "demo_data",
     "import": "import_",

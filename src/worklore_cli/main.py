@@ -28,6 +28,7 @@ HUB_COMMANDS = {
     "serve": "Start the hub on this machine.",
     "db": "Upgrade, check and back up the hub's database.",
     "backup": "Make, list, verify and restore backups of the hub's database.",
+    "keys": "Make, change and back up the keys of the vault.",
     "config": "Show and check the hub's settings.",
     "bench": "Measure recall and speed of the hub.",
     "demo-data": "Fill a database with a made-up service provider.",

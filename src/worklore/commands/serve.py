@@ -85,6 +85,12 @@ def _announce(hub: Hub, settings: Settings, port: int, code: str | None, ready_f
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     url = settings.public_url or f"http://{host}:{port}"
     lines = [f"Worklore serves at {url} on {hub.database.dialect}.", f"API reference: {url}/api/docs"]
+    if hub.vault.made is not None:
+        lines += [
+            f"The vault's key was made: {hub.vault.made}. Copy it: worklore keys export-kit (with the hub stopped)."
+        ]
+    if hub.vault.refusal is not None:
+        lines += [hub.vault.refusal().detail]
     if code:
         lines += [f"Set-up code (once, within 30 minutes): {code}", "Next, on the machine where your agent works:"]
         lines += [f"  worklore connect {url} --code {code}"]

@@ -47,6 +47,11 @@ class Settings(BaseSettings):
     job_threads: int = Field(default=2, ge=1, le=32, description="Threads that carry out background jobs.")
     backup_folder: Path | None = Field(default=None, description="Folder of backups; backups in the data folder.")
     backup_key_file: Path | None = Field(default=None, description="File of the passphrase that encrypts backups.")
+    vault_keyring: Path | None = Field(
+        default=None, description="File of the vault's keys; keyring in the data folder."
+    )
+    vault_keys: SecretStr | None = Field(default=None, description="The vault's keys themselves, id:key, in no file.")
+    vault_key_command: str | None = Field(default=None, description="A command that prints the vault's keys, id:key.")
     keep_api_audit_days: int = Field(default=90, ge=1, le=36500, description="Days the log of requests is kept.")
     keep_injections_days: int = Field(
         default=365, ge=1, le=36500, description="Days the notes of what agents were told are kept."

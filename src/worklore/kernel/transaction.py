@@ -115,6 +115,10 @@ class Database:
         """``sqlite``, ``mariadb`` or ``postgresql``."""
         return self.url.get_backend_name()
 
+    def provide(self, name: str, value: object) -> None:
+        """Put something where every session finds it, in its ``info``, for domains that the kernel does not know."""
+        self._info[name] = value
+
     @contextmanager
     def read(self, principal: Principal, request_id: uuid.UUID | None = None) -> Generator[ReadContext]:
         """A view of one moment; nothing read in it can be written back through it."""

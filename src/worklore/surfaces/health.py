@@ -8,6 +8,7 @@ from sqlalchemy import select
 from worklore.kernel.access import SYSTEM
 from worklore.kernel.sequence import Sequence
 from worklore.surfaces.http import Gateway
+from worklore.vault.seal import vault_of
 
 
 def routes(gateway: Gateway, version: str) -> APIRouter:
@@ -21,9 +22,10 @@ def routes(gateway: Gateway, version: str) -> APIRouter:
 
     @router.get("/readyz", openapi_extra={"security": [], "x-risk": "read"})
     def ready() -> dict[str, Any]:
-        """The database answers too."""
+        """The database answers too. ``vault`` is ``sealed`` while secrets are refused; all else works then."""
         with gateway.database.read(SYSTEM) as ctx:
             ctx.session.execute(select(Sequence.value).limit(1)).first()
-        return {"status": "ready", "database": gateway.database.dialect}
+            vault = "open" if vault_of(ctx).refusal is None else "sealed"
+        return {"status": "ready", "database": gateway.database.dialect, "vault": vault}
 
     return router

@@ -1,0 +1,169 @@
+"""The vault: it seals a secret for one place in the database and opens it there, and nowhere else.
+
+A unit of work finds it by :func:`vault_of`. What it gives out is for the caller to record and to guard: it knows keys
+and places, and nothing of who may do what.
+"""
+
+import hmac
+import os
+import unicodedata
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Final
+
+from worklore.kernel.access import Principal
+from worklore.kernel.context import Context, ReadContext
+from worklore.kernel.errors import UnavailableError
+from worklore.vault import envelope
+from worklore.vault.envelope import DamagedError, derive, lengths
+from worklore.vault.hierarchy import OpenKey, Refusal, make_client_key, newest_client_key, unwrap
+from worklore.vault.keyring import Keyring
+from worklore.vault.keys import ClientKey
+from worklore.vault.secret import Secret
+
+VAULT: Final = "vault"
+"""Where a session holds the vault of its hub."""
+
+RECORD: Final = "record"
+INDEX: Final = "blind-index"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a sealed value stands. It opens with the same place only.
+
+    Attributes:
+        client_id: whose it is; None for the installation's own.
+        table: the table's name, ``record_id`` the row, ``field`` the column.
+        version: the number of this value among all that the field has had, for callers that keep it; else 0. It is
+            not the row's ``version``, which moves with every change of another field too.
+    """
+
+    client_id: uuid.UUID | None
+    table: str
+    record_id: uuid.UUID
+    field: str
+    version: int = 0
+
+    def parts(self) -> tuple[bytes, ...]:
+        """What the sealed value is bound to."""
+        client = self.client_id.bytes if self.client_id else b""
+        version = self.version.to_bytes(8, "big")
+        return client, self.table.encode(), self.record_id.bytes, self.field.encode(), version
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A secret that did not open, and who asked for it: for the audit log."""
+
+    place: Place
+    principal: Principal
+    request_id: uuid.UUID
+
+
+class Vault:
+    """The vault of a hub.
+
+    Attributes:
+        refusal: why it does not answer; None when it does.
+        unreadable: what did not open and is not in the audit log yet.
+        made: the file into which this start has written a first key.
+    """
+
+    def __init__(self, keyring: Keyring, installation: uuid.UUID, refusal: Refusal | None = None) -> None:
+        self.keyring = keyring
+        self.refusal = refusal
+        self.unreadable: SimpleQueue[Unreadable] = SimpleQueue()
+        self.made: Path | None = None
+        self._installation = installation
+
+    def seal(self, ctx: Context, value: Secret, place: Place) -> bytes:
+        """A secret, sealed for a place. The first of a client makes that client's key.
+
+        Raises:
+            UnavailableError: the vault is sealed (``vault-sealed``) or was given another key (``vault-wrong-key``), or
+                the client's own key cannot be read (``credential-unreadable``).
+        """
+        self.require()
+        key = self._newest(ctx, place) or make_client_key(ctx, place.client_id, self.keyring, self._installation)
+        return envelope.seal(key.secret, key.label, RECORD, value.reveal().encode(), self._bound(place))
+
+    def open(self, ctx: ReadContext, sealed: bytes, place: Place) -> Secret:
+        """The secret that was sealed for a place.
+
+        Raises:
+            UnavailableError: as :meth:`seal`; ``credential-unreadable`` too when it was changed, moved, or its
+                client's key is gone. That is written into the audit log; other secrets are not affected.
+        """
+        self.require()
+        try:
+            key = self._named(ctx, sealed, place)
+            return Secret(envelope.unseal(key.secret, RECORD, sealed, self._bound(place)).decode())
+        except DamagedError as error:
+            raise self._cannot_read(ctx, place) from error
+
+    def blind_index(self, ctx: ReadContext, client_id: uuid.UUID | None, field: str, text: str) -> bytes:
+        """32 bytes by which equal texts of one client and field are found without opening any.
+
+        For fields of many distinct values, such as a login; never for a password. Case, spaces around it and forms of
+        the same letter do not matter. To a reader, a client without a key has no index yet: what it gets matches none.
+        """
+        self.require()
+        place = Place(client_id, ClientKey.__tablename__, client_id or self._installation, field)
+        key = self._newest(ctx, place)
+        if key is None and isinstance(ctx, Context):
+            key = make_client_key(ctx, client_id, self.keyring, self._installation)
+        if key is None:
+            return os.urandom(envelope.KEY)
+        same = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).strip().casefold())
+        own = derive(key.secret, INDEX, client_id.bytes if client_id else b"", field.encode())
+        return hmac.digest(own, same.encode(), "sha256")
+
+    def require(self) -> None:
+        """Raise unless the vault answers."""
+        if self.refusal is not None:
+            raise self.refusal()
+
+    def _newest(self, ctx: ReadContext, place: Place) -> OpenKey | None:
+        row = newest_client_key(ctx, place.client_id)
+        try:
+            return None if row is None else unwrap(row, self.keyring, self._installation)
+        except DamagedError as error:
+            raise self._cannot_read(ctx, place) from error
+
+    def _named(self, ctx: ReadContext, sealed: bytes, place: Place) -> OpenKey:
+        label = envelope.read_label(sealed)
+        try:
+            row = ctx.session.get(ClientKey, uuid.UUID(bytes=label.key_id))
+        except ValueError as error:
+            raise DamagedError from error
+        if row is None or row.client_id != place.client_id:
+            raise DamagedError
+        return unwrap(row, self.keyring, self._installation)
+
+    def _bound(self, place: Place) -> tuple[bytes, ...]:
+        return (lengths(self._installation.bytes, *place.parts()),)
+
+    def _cannot_read(self, ctx: ReadContext, place: Place) -> UnavailableError:
+        self.unreadable.put(Unreadable(place, ctx.principal, ctx.request_id))
+        return UnavailableError(
+            "This secret does not open: it was changed, stands where it does not belong, or its key is gone.",
+            hint="Restore it from a backup, or write it anew; other secrets are not affected.",
+            code="credential-unreadable",
+            record=str(place.record_id),
+            field=place.field,
+        )
+
+
+def vault_of(ctx: ReadContext) -> Vault:
+    """The vault of the hub that a unit of work belongs to.
+
+    Raises:
+        UnavailableError: this process has opened none.
+    """
+    vault: Vault | None = ctx.session.info.get(VAULT)
+    if vault is None:
+        raise UnavailableError("This command opens no vault.", hint="Ask the hub.", code="vault-sealed")
+    return vault
