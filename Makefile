@@ -105,5 +105,5 @@ constraints: ## Write constraints.txt anew: the newest versions that pyproject.t
 	@$(IN_PROJECT) scripts/lock
 
 clean: ## Remove what the other targets made (.venv, caches, dist); your data stays
-	@$(IN_PROJECT) rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@$(IN_PROJECT) rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .schemathesis
 	@$(IN_PROJECT) find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from rich.console import RenderableType
@@ -324,8 +324,11 @@ def _act(app: typer.Typer, action: Action, noun: Noun | None, panel: str | None 
 
 def _parameters(values: Mapping[str, Any]) -> dict[str, str]:
     """Values as they stand in a URL: lists separated by commas."""
-    several = {name: ",".join(map(str, value)) for name, value in values.items() if isinstance(value, list)}
-    return {name: str(value) for name, value in values.items()} | several
+
+    def text(value: Any) -> str:
+        return ",".join(str(item) for item in cast("list[Any]", value)) if isinstance(value, list) else str(value)
+
+    return {name: text(value) for name, value in values.items()}
 
 
 def _signed(call: Callable[..., None], *, on_record: bool, body: bool, writes: bool) -> Callable[..., None]:

@@ -61,7 +61,7 @@ def add(commands: Any) -> None:
     ):
         kit = task(name, work, text)
         kit.add_argument("file", type=Path, metavar="FILE")
-        kit.add_argument("--passphrase-file", type=Path, required=True, help="file of the passphrase (mode 600)")
+        kit.add_argument("passphrase_file", type=Path, metavar="PASSPHRASE-FILE", help="a file of mode 600")
 
 
 def _say(text: str) -> None:

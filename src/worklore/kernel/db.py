@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final
 import orjson
 from sqlalchemy import Engine, Integer, MetaData, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import QueuePool
 
@@ -33,6 +33,7 @@ RECORD_CHANGED: Final = 1020
 LOCK_WAIT_TIMEOUT: Final = 1205
 DEADLOCK: Final = 1213
 CHECK_FAILED: Final = 4025
+WRONG_STATEMENT: Final = frozenset({1052, 1054, 1064, 1109, 1146, 1305})
 
 SqliteValue = str | bytes | int | float | None
 
@@ -238,6 +239,18 @@ def is_transient(error: BaseException) -> bool:
         return getattr(cause, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
     number = cause.args[0] if cause and cause.args else None
     return number in {DEADLOCK, LOCK_WAIT_TIMEOUT, RECORD_CHANGED}
+
+
+def is_away(error: DBAPIError) -> bool:
+    """True when the database does not answer or cannot work now; False when it found a fault in a statement of ours."""
+    if error.connection_invalidated:
+        return True
+    if not isinstance(error, OperationalError):
+        return False
+    cause = error.orig
+    if isinstance(cause, sqlite3.Error):
+        return getattr(cause, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_ERROR
+    return not (cause and cause.args and cause.args[0] in WRONG_STATEMENT)
 
 
 def is_check_violation(error: DBAPIError) -> bool:

@@ -37,10 +37,10 @@ CONTEXT_TAGS = Resource(
 
 
 def _split(value: object) -> object:
-    return [normalised_tag(tag) for tag in value.split(",")] if isinstance(value, str) else value
+    return [tag for part in value.split(",") if (tag := normalised_tag(part))] if isinstance(value, str) else value
 
 
-Tags = Annotated[list[Annotated[str, Field(min_length=1), Clean]], BeforeValidator(_split), Field(max_length=50)]
+Tags = Annotated[list[Annotated[str, Clean]], BeforeValidator(_split), Field(min_length=1, max_length=50)]
 """Tags in a parameter: separated by commas, compared in normal form."""
 
 Score = Annotated[float, Field(ge=0, le=10)]

@@ -32,7 +32,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from worklore.identity.token import Authenticator
 from worklore.kernel.access import Principal, PrincipalKind
 from worklore.kernel.context import Context, ReadContext
-from worklore.kernel.db import POOL_SIZE
+from worklore.kernel.db import POOL_SIZE, is_away
 from worklore.kernel.errors import (
     AddressTooLongError,
     BadRequestError,
@@ -444,7 +444,7 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
 
 async def _on_database_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, DBAPIError)  # noqa: S101 - registered for it
-    if error.connection_invalidated or error.__class__.__name__ == "OperationalError":
+    if is_away(error):
         log.warning("the database does not answer", error=type(error.orig).__name__, request=str(request_id(request)))
         return problem(UnavailableError("The database does not answer.", hint="Try again in a moment."), request)
     return await _on_unknown_error(request, error)

@@ -146,6 +146,10 @@ def value_parameter(resource: Resource, field: str, parent: Resource | None) -> 
     return made | {"example": AN_ID if parent else examples(resource)["read"][field]}
 
 
+SEVERAL: Final = r"[^,\s\x00]"
+"""Values separated by commas, at least one of them more than blank."""
+
+
 def own_parameters(model: type[BaseModel]) -> list[dict[str, Any]]:
     """The fields of a verb that finds, as parameters."""
     schema = model.model_json_schema()
@@ -153,7 +157,7 @@ def own_parameters(model: type[BaseModel]) -> list[dict[str, Any]]:
         parameter(
             name,
             "query",
-            {"type": "string"} if found.get("type") == "array" else found,
+            {"type": "string", "pattern": SEVERAL} if found.get("type") == "array" else found,
             found.get("description", ""),
             required=name in schema.get("required", ()),
         )

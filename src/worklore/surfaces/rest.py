@@ -5,7 +5,6 @@ derived as well, in :mod:`worklore.surfaces.openapi`.
 """
 
 import json
-import re
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,13 +17,13 @@ from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 
 from worklore.kernel import crud
-from worklore.kernel.action import Action, Risk
 from worklore.kernel.context import Context, ReadContext
 from worklore.kernel.errors import BadRequestError, InvalidError, NotFoundError, limit
 from worklore.kernel.idempotency import former, remember
 from worklore.kernel.query import Ask, Condition, equal, selection, understand
 from worklore.kernel.resource import Catalog, Resource, Verb
 from worklore.kernel.wire import Wire, WireModel, wire
+from worklore.surfaces.asked import etag, expected_version, flags, record_id
 from worklore.surfaces.dispatch import Endpoint, Operation
 from worklore.surfaces.http import (
     Gateway,
@@ -37,15 +36,11 @@ from worklore.surfaces.http import (
     validated,
 )
 from worklore.surfaces.openapi import describe_action, describe_lookup, describe_operation
+from worklore.surfaces.verbs import RestAction
 
 MAX_BULK: Final = 500
 SHORT_LIST: Final = 100
 """Lists of up to so many rows are read on the event loop where the database is in the process."""
-
-ETAG: Final = re.compile(r'(?:W/)?"(?P<version>[0-9]{1,10})"')
-"""A version as a tag; a proxy that compresses makes it a weak one."""
-
-WRITE_PARAMETERS: Final = frozenset({"dry_run", "cascade"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,57 +56,6 @@ class Answer:
         if self.body is None:
             return Response(status_code=self.status, headers=self.headers)
         return json_response(self.body, self.status, self.headers)
-
-
-def record_id(resource: Resource, text: str) -> uuid.UUID:
-    """The id in a path.
-
-    Raises:
-        NotFoundError: it is no id at all, so nothing has it.
-    """
-    try:
-        return uuid.UUID(text)
-    except ValueError as error:
-        raise crud.missing(resource, text[:80]) from error
-
-
-def flags(request: Request) -> dict[str, bool]:
-    """``dry_run`` and ``cascade`` of a write.
-
-    Raises:
-        BadRequestError: another parameter, or a value that is not true or false.
-    """
-    found: dict[str, bool] = {}
-    for name, value in request.query_params.multi_items():
-        if name not in WRITE_PARAMETERS or value not in {"true", "false"}:
-            raise BadRequestError(
-                f"{name}={value[:40]} is not understood here.",
-                hint="Writes take dry_run=true and, to delete, cascade=true.",
-                code="parameter-unknown",
-                parameter=name,
-            )
-        found[name] = value == "true"
-    return found
-
-
-def expected_version(request: Request) -> int | None:
-    """The version in ``If-Match``; None when there is none or it is ``*``.
-
-    Raises:
-        BadRequestError: it is not an ETag this hub gives.
-    """
-    text = request.headers.get("if-match")
-    if text is None or text.strip() == "*":
-        return None
-    tag = ETAG.fullmatch(text.strip())
-    if tag is None:
-        raise BadRequestError("If-Match takes an ETag as the hub gave it.", code="etag-invalid")
-    return int(tag["version"])
-
-
-def etag(item: dict[str, Any]) -> dict[str, str]:
-    """The ETag of a record: its version."""
-    return {"etag": f'"{item["version"]}"'} if "version" in item else {}
 
 
 class RestResource:
@@ -376,86 +320,6 @@ class _Object(BaseModel):
     """Any JSON object."""
 
     model_config = ConfigDict(extra="allow")
-
-
-class RestAction:
-    """One verb.
-
-    ``POST /{plural}/{id}/{name}`` on a record, ``POST /{path}`` on its own, ``GET /{plural}/{name}`` where it finds.
-    """
-
-    def __init__(self, action: Action, resource: Resource | None, gateway: Gateway) -> None:
-        self.action = action
-        self._resource = resource
-        self._gateway = gateway
-
-    async def find(self, request: Request) -> Response:
-        """The part of the list that the verb finds."""
-        assert self._resource is not None  # noqa: S101 - what finds is on a noun
-        own = self.action.body.model_fields if self.action.body else {}
-        known = request.query_params.multi_items()
-        rest = [(name, text) for name, text in known if name not in own]
-        ask = understand(self._resource, rest, order=self.action.finds)
-        given = [self._asked(self.action.body, [item for item in known if item[0] in own])] if self.action.body else []
-        page: crud.Page = await self._gateway.read(
-            request, self.action.scope, lambda ctx: self.action.run(ctx, *given, ask), long=True
-        )
-        return json_response(page.body())
-
-    @staticmethod
-    def _asked(model: type[BaseModel], known: list[tuple[str, str]]) -> BaseModel:
-        repeated = next((name for name, _ in known if [key for key, _ in known].count(name) > 1), None)
-        if repeated:
-            raise BadRequestError(f"{repeated} is given twice.", code="parameter-repeated", parameter=repeated)
-        try:
-            return model.model_validate(dict(known))
-        except ValidationError as error:
-            refused = not_valid(error)
-            raise BadRequestError(refused.detail, code="parameter-value", **refused.members) from error
-
-    async def call(self, request: Request) -> Response:
-        """Carry out the verb."""
-        body = await read_body(request)
-        given = [validated(self.action.body, body or b"{}")] if self.action.body else []
-        record = request.path_params.get("id")
-        if self.action.risk is Risk.read:
-            result = await self._gateway.read(
-                request, self.action.scope, lambda ctx: self._run(ctx, record, given), long=True
-            )
-            return json_response(result)
-        dry_run = flags(request).get("dry_run", False)
-        once = idempotency(request, body)
-        if dry_run:
-            once = None
-        answer = await self._gateway.write(
-            request,
-            self.action.scope,
-            lambda ctx: self._once(ctx, once, record, given),
-            once=once,
-            dry_run=dry_run,
-        )
-        return json_response(answer, headers={"dry-run": "true"} if dry_run else None)
-
-    def _once(self, ctx: Context, once: Once | None, record: str | None, given: list[Any]) -> Any:
-        if once is None:
-            return self._run(ctx, record, given)
-        pointer = former(ctx, once.key, once.digest)
-        if pointer is not None:
-            if "result" not in pointer:
-                raise InvalidError("This was done before; its answer is not kept.", code="already-done")
-            return pointer["result"]
-        result = self._run(ctx, record, given)
-        kept = {} if self.action.risk is Risk.secret else {"result": result}
-        remember(ctx, once.key, once.digest, kept)
-        return result
-
-    def _run(self, ctx: ReadContext, record: str | None, given: list[Any]) -> Any:
-        if self._resource is None:
-            result = self.action.run(ctx, *given)
-        else:
-            key = record_id(self._resource, record or "")
-            result = self.action.run(ctx, crud.load(ctx, self._resource, key), *given)
-        return result.model_dump(mode="json")
 
 
 def _admitted(gateway: Gateway, scope: str, endpoint: Endpoint) -> Endpoint:
