@@ -11,6 +11,7 @@ import pytest
 
 from tests.conformance import rules
 from tests.conformance.rows import Rows
+from worklore.kernel.db import Base
 from worklore.kernel.resource import Resource
 from worklore.kernel.wire import wire
 from worklore.resources import CATALOG, RESOURCES
@@ -279,3 +280,41 @@ def test_the_document_is_served_from_memory_and_known_by_its_tag(sqlite_rows: Ro
     assert first.json() == DOCUMENT
     again = api.get("/../openapi.json", headers={"if-none-match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
+
+
+KERNEL = "mechanism of the hub, no part of the record"
+KEYS = "keys are looked after on the hub's own machine"
+UNOFFERED = {
+    "agent_clients": "a limit of an agent: set with the agent's own rights",
+    "audit_checkpoints": KERNEL,
+    "audit_log": "offered as /audit, with filters of its own",
+    "client_keys": KEYS,
+    "deployment_links": "a link, made and removed by the deployment event's verbs",
+    "hub_nodes": KERNEL,
+    "idempotency_keys": KERNEL,
+    "infrastructure_tags": "a link, made and removed by the verbs tag and untag",
+    "outbox_events": KERNEL,
+    "restore_epochs": KERNEL,
+    "schema_migrations": "told by `worklore db current`",
+    "sequences": KERNEL,
+    "session_tags": "a link, made and removed by the verbs tag and untag",
+    "setup_codes": "a one-time code, shown once by the verb that makes it",
+    "signing_keys": KEYS,
+    "task_branch_links": "a link, made and removed by the verbs link-git and unlink-git",
+    "task_commit_links": "a link, made and removed by the verbs link-git and unlink-git",
+    "tombstones": "told by `since` on every list",
+    "transcript_cursors": "told by /capture",
+    "user_clients": "a limit of a person: set with the person's own rights",
+    "vault_keys": KEYS,
+    "vendor_deployment_links": "a link, made and removed by the deployment event's verbs",
+    "work_item_dependencies": "a link, made and removed by the dependency verbs",
+    "work_item_deployment_links": "a link, made and removed by the deployment event's verbs",
+    "work_item_tags": "a link, made and removed by the verbs tag and untag",
+    "workflow_tasks": "a link, made and removed by the verbs add-tasks and remove-tasks",
+}
+"""Tables without operations of their own, and why."""
+
+
+def test_every_table_is_offered_or_says_why_not() -> None:
+    tables = {mapper.local_table.description for mapper in Base.registry.mappers}
+    assert tables - CATALOG.by_table.keys() == UNOFFERED.keys()
