@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from rich.console import RenderableType
@@ -326,10 +326,7 @@ def _parameters(values: Mapping[str, Any]) -> dict[str, str]:
     """Values as they stand in a URL: lists separated by commas."""
 
     def text(value: Any) -> str:
-        if not isinstance(value, list):
-            return str(value)
-        items: list[Any] = value
-        return ",".join(map(str, items))
+        return ",".join(map(str, cast("list[object]", value))) if isinstance(value, list) else str(value)
 
     return {name: text(value) for name, value in values.items()}
 
