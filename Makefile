@@ -40,7 +40,7 @@ WORKLORE_TEST_POSTGRES_URL ?= postgresql://postgres@127.0.0.1:5432/postgres
 WORKLORE_TEST_MARIADB_URL ?= mariadb://root@127.0.0.1:3306/
 export WORKLORE_TEST_POSTGRES_URL WORKLORE_TEST_MARIADB_URL
 
-.PHONY: help setup run demo test test-quick report kill race fuzz check format bench reference migration constraints clean setup-dev
+.PHONY: help setup run demo test test-quick report kill race fuzz mutations check format bench reference migration constraints clean setup-dev
 
 help: ## Show this list
 	@echo 'Worklore. The targets:'
@@ -78,6 +78,9 @@ race: setup-dev ## Twelve writers for half a minute and 500 raced keys on each d
 
 fuzz: setup-dev ## Ask the API all that its own description allows and forbids, on DATABASES, for MINUTES; fails on any broken promise
 	@$(IN_PROJECT) exec $(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),10) $(or $(DATABASES),sqlite mariadb postgresql) $(ARGS)
+
+mutations: setup-dev ## Change 100,000 sealed values in every way there is; fails when one opens (ARGS)
+	@$(IN_PROJECT) WORKLORE_MUTATIONS=100000 exec $(BIN)/python -m pytest -s -q -p no:xdist tests/vault/test_mutations.py $(ARGS)
 
 check: setup-dev ## Lint, formatting, layers of imports, both type checkers, and whether docs/reference is true to the code
 	@$(IN_PROJECT) set -x; \

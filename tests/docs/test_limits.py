@@ -6,6 +6,7 @@ from pathlib import Path
 
 from worklore.kernel import query, wire
 from worklore.surfaces import http, rest
+from worklore.vault import secret
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMITS = {
@@ -15,6 +16,7 @@ LIMITS = {
     "header-bytes": http.MAX_HEADERS,
     "bulk-rows": rest.MAX_BULK,
     "json-depth": wire.MAX_DEPTH,
+    "secret-bytes": secret.MAX_SECRET,
     "values-of-a-filter": query.MAX_IN,
     "words-of-a-search": query.MAX_WORDS,
 }

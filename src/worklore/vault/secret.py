@@ -30,7 +30,7 @@ class Secret:
                 f"A secret has 1 to {MAX_SECRET} bytes; this one has {size}.",
                 hint="Keep a large file elsewhere and seal the key that opens it.",
                 code="secret-length",
-                **limit("secret", MAX_SECRET, size),
+                **limit("secret-bytes", MAX_SECRET, size),
             )
         self._value = value
 
