@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from worklore.app import openapi_document
-from worklore.identity.user import SCOPES
+from worklore.identity.roles import SCOPES
 from worklore.kernel.resource import Catalog, Resource
 from worklore.kernel.settings import PREFIX, Settings
 from worklore.main import COMMANDS

@@ -29,8 +29,9 @@ from sqlalchemy.pool import NullPool
 
 from worklore.app import Hub, build
 from worklore.identity.machine import Machine
+from worklore.identity.roles import Role
 from worklore.identity.token import TokenKind, issue
-from worklore.identity.user import Role, User, UserClient
+from worklore.identity.user import User, UserClient
 from worklore.kernel.context import Context
 from worklore.kernel.db import database_url as understood
 from worklore.kernel.settings import Settings
@@ -212,7 +213,13 @@ class TestHub:
         key = self.hub.gateway.authenticator.key
 
         def work(ctx: Context) -> str:
-            user = User(id=uuid7(), email=email or f"{unique('user')}@example.com", name="Somebody", role=role)
+            user = User(
+                id=uuid7(),
+                email=email or f"{unique('user')}@example.com",
+                name="Somebody",
+                role=role,
+                is_limited=bool(clients),
+            )
             on_machine = host is not None or kind is TokenKind.machine
             machine = Machine(id=uuid7(), hostname=host or unique("host")) if on_machine else None
             ctx.session.add_all([user, *([machine] if machine else [])])

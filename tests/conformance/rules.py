@@ -54,7 +54,8 @@ RANGES: Final[Mapping[str, Mapping[str, tuple[int, int]]]] = {
 """Numbers whose range is narrower than that of their column."""
 
 CHOICES: Final[Mapping[str, Mapping[str, tuple[Any, ...]]]] = {
-    "agent": {"role": ("technician", "auditor", "read-only")},
+    "agent": {"role": ("technician", "auditor", "read-only", "agent")},
+    "user": {"role": ("owner", "admin", "technician", "auditor", "read-only", "client-portal")},
     "task-grant": {"scopes": (["client:read"], ["session:*", "*:read"])},
     "firewall-rule": {"port": ("any", "443", "80,443,8000-8080")},
     "context": {"relevance_score": (0.0, 0.1, 2.5, 10.0)},
@@ -196,10 +197,12 @@ FOLLOWS: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     ("backup-schedule", "cron_expression"): frozenset({"next_run_at"}),
     ("agent", "role"): frozenset({"generation"}),
     ("agent", "is_active"): frozenset({"generation"}),
+    ("agent", "is_limited"): frozenset({"generation"}),
     ("agent", "owner_id"): frozenset({"generation"}),
     ("agent", "machine_id"): frozenset({"generation"}),
     ("user", "role"): frozenset({"generation"}),
     ("user", "is_active"): frozenset({"generation"}),
+    ("user", "is_limited"): frozenset({"generation"}),
 }
 """What the hub works out anew when a field changes."""
 

@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import select
 
 from tests.conftest import TestHub, unique
-from worklore.identity.user import Role, User
+from worklore.identity.roles import Role
+from worklore.identity.user import User
 
 PASSWORD = "correct horse battery"
 

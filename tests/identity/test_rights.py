@@ -12,8 +12,9 @@ from sqlalchemy import select, update
 
 from tests.conftest import TestHub, unique
 from tests.identity.conftest import PASSWORD, Person, refusal
+from worklore.identity.roles import Role
 from worklore.identity.token import CACHE_SECONDS, ApiToken, TokenKind, access_token
-from worklore.identity.user import Role, User
+from worklore.identity.user import User
 from worklore.kernel.audit import AuditEntry
 from worklore.kernel.types import utcnow
 
@@ -137,7 +138,7 @@ def test_the_record_names_who_acted_and_for_whom(hub: TestHub, new_person: Any) 
 def test_a_limited_user_sees_their_clients_by_any_token(hub: TestHub, api: httpx2.Client, new_person: Any) -> None:
     bodies = [{"name": unique("client"), "type": "msp_client"} for _ in range(2)]
     ours, theirs = (made["id"] for made in api.post("/clients", json=bodies).raise_for_status().json())
-    person: Person = new_person(clients=[ours])
+    person: Person = new_person(Role.admin, clients=[ours])
     for token in (person.token, person.access_token()):
         client = hub.client(token)
         assert client.get("/me").json()["clients"] == [ours]

@@ -3,6 +3,7 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,14 +11,29 @@ import httpx2
 import jwt
 import pytest
 from argon2 import PasswordHasher
+from pydantic import SecretStr
 from sqlalchemy import select, update
 
 from tests.conftest import TestHub, unique
 from tests.identity.conftest import PASSWORD, Person, refusal
 from worklore.identity import sign_in
-from worklore.identity.sign_in import LOCK_AFTER, LOCK_FOR
+from worklore.identity.limit import RateLimit
+from worklore.identity.renewal import Caller
+from worklore.identity.sign_in import (
+    LOCK_AFTER,
+    LOCK_FOR,
+    OF_ADDRESS,
+    Attempt,
+    SignIn,
+    attempt_sign_in,
+    finish_sign_in,
+    subject_of,
+    unlock,
+)
 from worklore.identity.user import User
+from worklore.kernel.access import SYSTEM
 from worklore.kernel.audit import AuditEntry
+from worklore.kernel.errors import TooManyRequestsError
 from worklore.kernel.types import utcnow
 
 JSON = {"content-type": "application/json"}
@@ -81,10 +97,96 @@ def test_five_failures_lock_the_account_for_the_right_password_too(hub: TestHub,
         assert refusal(locked) == (429, "too-many-requests")
         assert 0 < int(locked.headers["retry-after"]) <= LOCK_FOR.total_seconds() + 1
     assert person.api.get("/me").status_code == 200, "tokens given before still work"
-    ended = utcnow() - timedelta(seconds=1)
-    with hub.database.writing.begin() as connection:
-        connection.execute(update(User).where(User.email == person.email).values(locked_until=ended))
+    assert locked_until(hub, person) > utcnow()
+    let_time_pass(hub, person)
     assert person.sign_in().status_code == 200
+    assert locked_until(hub, person) is None
+
+
+def locked_until(hub: TestHub, person: Person) -> Any:
+    with hub.database.reading.connect() as connection:
+        return connection.scalar(select(User.locked_until).where(User.email == person.email))
+
+
+def let_time_pass(hub: TestHub, person: Person) -> None:
+    """As if the account had been locked a quarter of an hour ago."""
+    ended = utcnow() - timedelta(seconds=1)
+    mine = RateLimit.subject == subject_of(hub.hub.gateway.authenticator.key, person.email)
+    with hub.database.writing.begin() as connection:
+        assert connection.execute(update(RateLimit).where(mine).values(blocked_until=ended)).rowcount == 1
+
+
+def test_nobody_learns_by_a_lock_which_accounts_exist(hub: TestHub, person: Person, new_person: Any, api: Any) -> None:
+    disabled: Person = new_person()
+    disabled.access_token()
+    api.patch(f"/users/{disabled.id}", json={"is_active": False}).raise_for_status()
+    told = []
+    for each in (person, disabled, new_person(), Person(hub, f"{unique('nobody')}@example.com", "")):
+        answers = [each.sign_in(WRONG) for _ in range(LOCK_AFTER + 1)]
+        assert [answer.status_code for answer in answers] == [401] * LOCK_AFTER + [429]
+        told.append({name: value for name, value in answers[-1].json().items() if name != "request_id"})
+    waits = [each.pop("retry_after") for each in told]
+    assert all(each == told[0] for each in told)
+    assert all(LOCK_FOR.total_seconds() - 30 < wait <= LOCK_FOR.total_seconds() + 1 for wait in waits)
+
+
+def test_no_stranger_locks_a_known_device_out(hub: TestHub, person: Person, new_person: Any) -> None:
+    device = person.sign_in().raise_for_status().json()["device"]
+
+    def from_device(password: str = PASSWORD, mark: str = device) -> httpx2.Response:
+        return hub.client().post("/auth/sign-in", json={"email": person.email, "password": password, "device": mark})
+
+    for _ in range(LOCK_AFTER):
+        person.sign_in(WRONG)
+    assert person.sign_in().status_code == 429
+    assert from_device().status_code == 200
+    other: Person = new_person()
+    other.access_token()
+    for mark in ("", "x", ".", device[:-1], device.replace(".", ""), other.sign_in().json()["device"]):
+        assert from_device(mark=mark).status_code == 429, "only what was given to this user counts"
+    for _ in range(LOCK_AFTER):
+        assert from_device(WRONG).status_code == 401
+    assert from_device().status_code == 429, "and it has five tries of its own"
+
+
+def test_one_network_address_has_a_limit_over_all_accounts(sqlite_hub: TestHub) -> None:
+    attempt = Caller("192.0.2.77", None)
+    key = sqlite_hub.hub.gateway.authenticator.key
+    body = SignIn(email=f"{unique('nobody')}@example.com", password=SecretStr(WRONG))
+    for number in range(OF_ADDRESS.most):
+        tried = Attempt(body.model_copy(update={"email": f"{number}@example.com"}), attempt)
+        assert sqlite_hub.database.write(partial(finish_sign_in, key=key, attempt=tried, life=LOCK_FOR)) is None
+    with sqlite_hub.database.read(SYSTEM) as ctx:
+        with pytest.raises(TooManyRequestsError):
+            attempt_sign_in(ctx, key, body, attempt)
+        attempt_sign_in(ctx, key, body, Caller("192.0.2.78", None))
+
+
+def test_an_account_is_unlocked_by_hand(hub: TestHub, person: Person) -> None:
+    for _ in range(LOCK_AFTER):
+        person.sign_in(WRONG)
+    assert person.sign_in().status_code == 429
+    key = hub.hub.gateway.authenticator.key
+    hub.database.write(lambda ctx: unlock(ctx, key, ctx.session.get_one(User, person.id)))
+    assert person.sign_in().status_code == 200
+
+
+def test_a_weak_hash_is_made_anew_at_the_next_sign_in(hub: TestHub, person: Person) -> None:
+    weak = PasswordHasher(time_cost=1, memory_cost=8 * 1024, parallelism=1).hash(PASSWORD)
+    with hub.database.writing.begin() as connection:
+        connection.execute(update(User).where(User.email == person.email).values(password_hash=weak))
+    token = person.sign_in().raise_for_status().json()["access_token"]
+    with hub.database.reading.connect() as connection:
+        stored = connection.scalar(select(User.password_hash).where(User.email == person.email))
+    assert "m=19456,t=2,p=1" in stored
+    assert hub.client(token).get("/me").status_code == 200
+    assert person.sign_in().status_code == 200
+
+
+def test_a_huge_password_is_refused_before_it_is_hashed(sqlite_hub: TestHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sign_in, "_HASHER", None)
+    body = {"email": "somebody@example.com", "password": "x" * 1_000_000}
+    assert refusal(sqlite_hub.client().post("/auth/sign-in", json=body)) == (422, "invalid")
 
 
 def test_failures_at_once_are_all_counted(person: Person) -> None:

@@ -18,8 +18,8 @@ from sqlalchemy import select
 from tests.conftest import TestHub, unique
 from tests.identity.conftest import Person, refusal
 from worklore.identity.keys import HubKey
+from worklore.identity.roles import Role
 from worklore.identity.token import ApiToken, keyed_hash, new_token
-from worklore.identity.user import Role
 
 
 def key_of(hub: TestHub) -> HubKey:

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from tests.conftest import TestHub, unique
 from tests.memory.transcripts import conversation, folder, piece, record
-from worklore.identity.user import Role
+from worklore.identity.roles import Role
 from worklore.kernel.access import SYSTEM
 from worklore.kernel.audit import AuditEntry
 

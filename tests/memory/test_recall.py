@@ -8,8 +8,8 @@ import httpx2
 
 from tests.conftest import TestHub, unique
 from tests.memory.transcripts import conversation, folder, piece, record
+from worklore.identity.roles import Role
 from worklore.identity.token import TokenKind
-from worklore.identity.user import Role
 from worklore.kernel.access import SYSTEM
 from worklore.memory import tokens
 from worklore.memory.recollection import recollection, warm

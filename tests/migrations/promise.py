@@ -166,6 +166,7 @@ ADDED: dict[str, str] = {
     "user_clients": "",
     "api_tokens": "kind scopes machine_id expires_at revoked_at last_used_at",
     "refresh_families": "",
+    "refresh_tokens": "",
     "agents": "owner_id role",
     "agent_clients": "",
     "task_grants": "",

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx2
 
-from worklore.identity.user import Role
+from worklore.identity.roles import Role
 from worklore.kernel.types import iso, utcnow
 from worklore.resources import CATALOG
 

@@ -14,11 +14,12 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, backref, mapped_column, relationship
 
 from worklore.identity.machine import Machine
-from worklore.identity.user import Role, User
+from worklore.identity.roles import FOR_PEOPLE, Role
+from worklore.identity.user import User
 from worklore.kernel.access import by_client, installation
 from worklore.kernel.context import Context
 from worklore.kernel.db import Base, Created, Record, Stamped
-from worklore.kernel.errors import InvalidError
+from worklore.kernel.errors import ForbiddenError, InvalidError
 from worklore.kernel.resource import Resource, Verb
 from worklore.kernel.types import Line, column, utcnow
 
@@ -47,6 +48,7 @@ class Agent(Stamped, Record):
     role: Mapped[Role] = column(default=Role.read_only, info={"example": "technician"})
     generation: Mapped[int] = column(default=1, doc="Moves on when rights change: old tokens end.")
     is_active: Mapped[bool] = column(default=True)
+    is_limited: Mapped[bool] = column(default=False, doc="Sees but the clients named for it that its owner sees.")
     last_seen: Mapped[datetime | None]
     notes: Mapped[str | None]
 
@@ -55,7 +57,7 @@ class Agent(Stamped, Record):
 
 
 class AgentClient(Base):
-    """A client that an agent is limited to. An agent without any sees what its owner sees."""
+    """A client that a limited agent sees, if its owner does."""
 
     __tablename__ = "agent_clients"
     __table_args__ = (Index(None, "client_id"),)
@@ -135,16 +137,28 @@ class ShareLink(Created, Record):
     creator: Mapped[User | None] = relationship(backref=backref("share_links", viewonly=True), viewonly=True)
 
 
-def check_agent(_: Context, agent: Agent, before: Mapping[str, Any]) -> None:
-    """No agent administers; whoever loses rights loses tokens."""
-    if agent.role in {Role.owner, Role.admin}:
+def check_agent(ctx: Context, agent: Agent, before: Mapping[str, Any]) -> None:
+    """No agent administers, and none is made in another's name; whoever loses rights loses tokens."""
+    if agent.role in FOR_PEOPLE:
         raise InvalidError(f"role ({agent.role}) is for people; an agent is technician at most.", field="role")
-    if {"role", "is_active", "owner_id", "machine_id"} & before.keys():
+    _own(ctx, agent.owner_id)
+    _own(ctx, before.get("owner_id", agent.owner_id))
+    if {"role", "is_active", "is_limited", "owner_id", "machine_id"} & before.keys():
         agent.generation += 1
+
+
+def _own(ctx: Context, owner_id: uuid.UUID) -> None:
+    """Only its owner, or who looks after people, decides about an agent."""
+    own = ctx.principal.user_id == owner_id and ctx.principal.agent_id is None
+    if not own and not ctx.principal.may("user:write"):
+        raise ForbiddenError("The agent is not yours.", hint="Ask its owner, or an administrator.", code="not-yours")
 
 
 def check_grant(ctx: Context, grant: TaskGrant, before: Mapping[str, Any]) -> None:
     """A grant names scopes, ends within a day, and once revoked or ended is not given again."""
+    agent = ctx.session.get(Agent, grant.agent_id)
+    if agent is not None:
+        _own(ctx, agent.owner_id)
     for scope in grant.scopes:
         if not SCOPE.fullmatch(scope):
             raise InvalidError(f"scopes: {scope[:50]} is no scope; one is written noun:verb.", field="scopes")
@@ -180,6 +194,7 @@ AGENTS = Resource(
         Agent.agent_client,
         Agent.role,
         Agent.is_active,
+        Agent.is_limited,
         Agent.last_seen,
     ),
     search=(Agent.name, Agent.notes),

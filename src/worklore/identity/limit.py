@@ -1,14 +1,18 @@
 """Counters of attempts, shared by all nodes: lock-outs and rate limits."""
 
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from sqlalchemy import Index, UniqueConstraint
+from sqlalchemy import Index, UniqueConstraint, delete, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from worklore.kernel.access import installation
+from worklore.kernel.audit import unaudited
+from worklore.kernel.context import Context, ReadContext
 from worklore.kernel.db import Record
+from worklore.kernel.errors import TooManyRequestsError
 from worklore.kernel.resource import READ_ONLY, Resource
-from worklore.kernel.types import Line, column
+from worklore.kernel.types import Line, column, uuid7
 
 
 class RateLimit(Record):
@@ -42,3 +46,50 @@ RATE_LIMITS = Resource(
     columns=(RateLimit.bucket, RateLimit.subject, RateLimit.attempts, RateLimit.blocked_until),
     verbs=READ_ONLY,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How many failures within a time refuse further tries for as long again."""
+
+    bucket: str
+    most: int
+    within: timedelta
+
+    def refuse(self, ctx: ReadContext, subject: str, *, alone: bool = False) -> RateLimit | None:
+        """The subject's counter, if it has one. ``alone`` keeps others from it until the transaction ends.
+
+        Raises:
+            TooManyRequestsError: further tries are refused for now.
+        """
+        known = select(RateLimit).where(RateLimit.bucket == self.bucket, RateLimit.subject == subject)
+        row = ctx.session.scalars(known.with_for_update() if alone else known).one_or_none()
+        now = ctx.now()
+        if row is not None and row.blocked_until is not None and row.blocked_until > now:
+            wait = int((row.blocked_until - now).total_seconds()) + 1
+            raise TooManyRequestsError(
+                "Too many failed sign-ins.", hint=f"Try again in {wait // 60 + 1} minutes.", retry_after=wait
+            )
+        return row
+
+    def count(self, ctx: Context, subject: str) -> datetime | None:
+        """Count a failure; until when tries are refused from now on, if they are."""
+        row, now = self.refuse(ctx, subject, alone=True), ctx.now()
+        if row is None:
+            row = RateLimit(id=uuid7(), bucket=self.bucket, subject=subject, window_started_at=now, attempts=0)
+            ctx.session.add(row)
+        if row.blocked_until is not None or row.window_started_at + self.within <= now:
+            row.window_started_at, row.attempts, row.blocked_until = now, 0, None
+        row.attempts += 1
+        if row.attempts >= self.most:
+            row.blocked_until = now + self.within
+        row.expires_at = now + self.within
+        ctx.session.flush()
+        return row.blocked_until
+
+    def forgive(self, ctx: Context, subject: str) -> None:
+        """Forget the subject's failures."""
+        mine = delete(RateLimit).where(RateLimit.bucket == self.bucket, RateLimit.subject == subject)
+        ctx.session.execute(
+            unaudited(mine, "sign-ins are recorded as events").execution_options(synchronize_session=False)
+        )

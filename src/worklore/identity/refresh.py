@@ -1,4 +1,4 @@
-"""Families of refresh tokens: all that descend from one sign-in, and end together."""
+"""Families of refresh tokens: all that descend from one sign-in, and end together. See :mod:`.renewal`."""
 
 import uuid
 from datetime import datetime
@@ -37,6 +37,18 @@ class RefreshFamily(Created, Record):
     user: Mapped[User] = relationship(backref=backref("refresh_families", viewonly=True), viewonly=True)
     agent: Mapped[Agent | None] = relationship(backref=backref("refresh_families", viewonly=True), viewonly=True)
     machine: Mapped[Machine | None] = relationship(backref=backref("refresh_families", viewonly=True), viewonly=True)
+
+
+class RefreshToken(Created, Record):
+    """One refresh token of a family, as a keyed hash. Its first use makes its successor."""
+
+    __tablename__ = "refresh_tokens"
+    __table_args__ = (Index(None, "family_id"),)
+    audited = False
+
+    family_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("refresh_families.id", ondelete="CASCADE"))
+    token_hash: Mapped[str] = mapped_column(Line(64), unique=True, info={"sealed": True})
+    used_at: Mapped[datetime | None]
 
 
 REFRESH_FAMILIES = Resource(

@@ -1,7 +1,9 @@
 """Ways in: a password for people, a one-time set-up code for machines. There is no default password."""
 
+import hmac
 import secrets
 import threading
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -11,13 +13,19 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from pydantic import AfterValidator, Field, SecretStr
 from sqlalchemy import func, select, update
 
+from worklore.identity import renewal
+from worklore.identity.agent import Agent, TaskGrant
 from worklore.identity.keys import HubKey
+from worklore.identity.limit import Limit
 from worklore.identity.machine import Machine
-from worklore.identity.token import ApiToken, SetupCode, TokenKind, access_token, issue, keyed_hash
-from worklore.identity.user import Role, User
+from worklore.identity.renewal import AccessGranted, Caller
+from worklore.identity.roles import Role
+from worklore.identity.token import ApiToken, SetupCode, TokenKind, issue, issue_for_grant, keyed_hash
+from worklore.identity.user import User
+from worklore.kernel.access import PrincipalKind
 from worklore.kernel.audit import record_event, unaudited
 from worklore.kernel.context import Context, ReadContext
-from worklore.kernel.errors import InvalidError, TooManyRequestsError, UnauthenticatedError
+from worklore.kernel.errors import ForbiddenError, InvalidError, NotFoundError, UnauthenticatedError
 from worklore.kernel.types import uuid7
 from worklore.kernel.wire import Clean, CleanJson, WireModel
 
@@ -27,6 +35,11 @@ CODE_ALPHABET: Final = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 LOCK_AFTER: Final = 5
 LOCK_FOR: Final = timedelta(minutes=15)
+OF_ACCOUNT: Final = Limit("sign-in", LOCK_AFTER, LOCK_FOR)
+OF_DEVICE: Final = Limit("sign-in-device", LOCK_AFTER, LOCK_FOR)
+OF_ADDRESS: Final = Limit("sign-in-address", 200, LOCK_FOR)
+"""What locks an account for strangers, for a device that is known to it, and all accounts for one network address."""
+
 FIRST_USER: Final = "owner@localhost"
 
 # OWASP's minimum for Argon2id; four at a time, since memory is what an attacker would exhaust.
@@ -53,14 +66,28 @@ class SignIn(WireModel):
 
     email: Annotated[str, Field(max_length=255), Clean]
     password: Password
+    device: Annotated[str, Field(max_length=200), Clean] | None = None
 
 
-class AccessGranted(WireModel):
-    """A signed access token."""
+class Renewal(WireModel):
+    """A refresh token."""
 
-    access_token: str
-    token_type: str = "Bearer"  # noqa: S105 - the name of a scheme
-    expires_in: int
+    refresh_token: Annotated[str, Field(max_length=200), Clean]
+
+
+class ForGrant(WireModel):
+    """The grant that an agent is to work by."""
+
+    task_grant_id: UUID
+
+
+class AgentToken(WireModel):
+    """An agent's token for one grant, shown this once. It ends with the grant, at the latest after a day."""
+
+    token: str
+    agent_id: UUID
+    task_grant_id: UUID
+    expires_at: datetime
 
 
 class NewPassword(WireModel):
@@ -134,40 +161,102 @@ def verify_password(stored: str | None, password: str) -> bool:
             return False
 
 
-def find_for_sign_in(ctx: ReadContext, email: str) -> tuple[UUID | None, str | None]:
-    """Id and hash of the user with an address.
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A sign-in under way: what was sent, from where, and whom it was found to concern.
+
+    Attributes:
+        renewed: the hash to keep from now on, where the password is right and its hash is of weaker parameters.
+    """
+
+    body: SignIn
+    caller: Caller
+    user_id: UUID | None = None
+    known: bool = False
+    verified: bool = False
+    renewed: str | None = None
+
+    def limits(self, key: HubKey) -> list[tuple[Limit, str]]:
+        """What this attempt counts against. A known device has a count of its own, so that no stranger locks it out."""
+        if self.known:
+            return [(OF_DEVICE, keyed_hash(key, f"device:{self.body.device}"))]
+        address = [(OF_ADDRESS, self.caller.address)] if self.caller.address else []
+        return [(OF_ACCOUNT, subject_of(key, self.body.email)), *address]
+
+
+def subject_of(key: HubKey, email: str) -> str:
+    """Under what the failures of an address are counted. A hash: people type passwords where addresses belong."""
+    return keyed_hash(key, f"sign-in:{email.strip().casefold()}")
+
+
+def attempt_sign_in(ctx: ReadContext, key: HubKey, body: SignIn, caller: Caller) -> tuple[Attempt, str | None]:
+    """The attempt and the hash to compare its password with.
 
     Raises:
-        TooManyRequestsError: the account is locked after too many failures.
+        TooManyRequestsError: there were too many failures, whether the account exists or not.
     """
-    user = ctx.session.scalars(select(User).where(User.email == email, User.is_active)).one_or_none()
-    if user is not None and user.locked_until is not None and user.locked_until > ctx.now():
-        wait = int((user.locked_until - ctx.now()).total_seconds()) + 1
-        raise TooManyRequestsError(
-            "Too many failed sign-ins.", hint=f"Try again in {wait // 60 + 1} minutes.", retry_after=wait
-        )
-    return (user.id, user.password_hash) if user else (None, None)
+    user = ctx.session.scalars(select(User).where(User.email == body.email, User.is_active)).one_or_none()
+    known = user is not None and body.device is not None and _is_device(key, user, body.device)
+    attempt = Attempt(body, caller, user.id if user else None, known=known)
+    for limit, subject in attempt.limits(key):
+        limit.refuse(ctx, subject)
+    return attempt, user.password_hash if user else None
 
 
-def finish_sign_in(
-    ctx: Context, key: HubKey, user_id: UUID | None, *, verified: bool, life: timedelta
-) -> AccessGranted | None:
-    """Count a failure, or grant access. None for a failure: it must be committed, so it cannot be an exception."""
-    # Locked on server databases, so that of failures at the same moment each is counted.
-    user = ctx.session.get(User, user_id, with_for_update=True) if user_id else None
-    if user is None or not verified:
-        record_event(ctx, "sign-in", "api_users", user_id, {}, outcome="refused")
-        if user is not None:
-            failures = user.failed_sign_ins + 1
-            _note(ctx, user, failures % LOCK_AFTER, ctx.now() + LOCK_FOR if failures >= LOCK_AFTER else None)
+def verified(attempt: Attempt, stored: str | None) -> Attempt:
+    """The attempt with what comparing its password has shown. Takes its time: keep it off the event loop."""
+    password = attempt.body.password.get_secret_value()
+    if not verify_password(stored, password):
+        return attempt
+    weak = stored is not None and _HASHER.check_needs_rehash(stored)
+    return replace(attempt, verified=True, renewed=hash_password(password) if weak else None)
+
+
+def finish_sign_in(ctx: Context, key: HubKey, attempt: Attempt, life: timedelta) -> AccessGranted | None:
+    """Count a failure, or grant access. None for a failure: it must be committed, so it cannot be an exception.
+
+    Raises:
+        TooManyRequestsError: others failed too often since the attempt began.
+    """
+    for limit, subject in attempt.limits(key):
+        limit.refuse(ctx, subject, alone=True)
+    user = ctx.session.get(User, attempt.user_id, with_for_update=True) if attempt.user_id else None
+    if user is None or not user.is_active or not attempt.verified:
+        record_event(ctx, "sign-in", "api_users", attempt.user_id, {}, outcome="refused")
+        ends = [limit.count(ctx, subject) for limit, subject in attempt.limits(key)]
+        if user is not None and not attempt.known:
+            _note(ctx, user, 0 if ends[0] else user.failed_sign_ins + 1, ends[0])
         return None
+    for limit, subject in attempt.limits(key)[:1]:
+        limit.forgive(ctx, subject)
     if user.failed_sign_ins or user.locked_until:
         _note(ctx, user, 0, None)
+    if attempt.renewed:
+        user.password_hash = attempt.renewed
     record_event(ctx, "sign-in", "api_users", user.id, {})
-    return AccessGranted(access_token=access_token(key, user, life), expires_in=int(life.total_seconds()))
+    return renewal.begin(ctx, key, user, life, attempt.caller).model_copy(update={"device": _device(key, user)})
+
+
+def unlock(ctx: Context, key: HubKey, user: User) -> None:
+    """Let a user try again at once."""
+    OF_ACCOUNT.forgive(ctx, subject_of(key, user.email))
+    _note(ctx, user, 0, None)
+    record_event(ctx, "unlock", "api_users", user.id, {})
+
+
+def _device(key: HubKey, user: User) -> str:
+    """What a device shows to be known again; worth nothing without the password, and nothing after it changes."""
+    mark = secrets.token_urlsafe(16)
+    return f"{mark}.{keyed_hash(key, f'device:{user.id}:{user.generation}:{mark}')}"
+
+
+def _is_device(key: HubKey, user: User, device: str) -> bool:
+    mark, _, proof = device.partition(".")
+    return hmac.compare_digest(keyed_hash(key, f"device:{user.id}:{user.generation}:{mark}").encode(), proof.encode())
 
 
 def _note(ctx: Context, user: User, failures: int, locked_until: datetime | None) -> None:
+    """Show with the user what the counters say."""
     counted = update(User).where(User.id == user.id).values(failed_sign_ins=failures, locked_until=locked_until)
     ctx.session.execute(
         unaudited(counted, "sign-ins are recorded as events").execution_options(synchronize_session=False)
@@ -182,7 +271,7 @@ def refused_sign_in() -> UnauthenticatedError:
 def set_password(ctx: Context, body: NewPassword) -> None:
     """Set the caller's own password. Tokens made under a former one end."""
     user = ctx.session.get(User, ctx.principal.user_id) if ctx.principal.user_id else None
-    if user is None:
+    if user is None or ctx.principal.kind is PrincipalKind.agent:
         raise InvalidError("Only people have passwords.")
     current = body.current.get_secret_value() if body.current else ""
     if user.password_hash is not None and not verify_password(user.password_hash, current):
@@ -190,6 +279,26 @@ def set_password(ctx: Context, body: NewPassword) -> None:
     if user.password_hash is not None:
         user.generation += 1
     user.password_hash = hash_password(body.password.get_secret_value())
+
+
+def token_for_agent(ctx: Context, key: HubKey, body: ForGrant) -> AgentToken:
+    """A token with which an agent works by a grant; its owner asks for it.
+
+    Raises:
+        NotFoundError: there is no such grant of an agent of the caller's.
+        ForbiddenError: an agent asks.
+    """
+    if ctx.principal.kind is PrincipalKind.agent:
+        raise ForbiddenError("An agent cannot make tokens.", hint="Its owner makes them.")
+    grant = ctx.session.get(TaskGrant, body.task_grant_id)
+    agent = ctx.session.get(Agent, grant.agent_id) if grant else None
+    if grant is None or agent is None or agent.owner_id != ctx.principal.user_id:
+        raise NotFoundError(f"There is no task-grant {body.task_grant_id} of an agent of yours.")
+    if grant.revoked_at is not None or grant.expires_at <= ctx.now() or not agent.is_active:
+        raise InvalidError("The grant has ended, or the agent is disabled.", field="task_grant_id")
+    token, row = issue_for_grant(key, agent, grant)
+    ctx.session.add(row)
+    return AgentToken(token=token, agent_id=agent.id, task_grant_id=grant.id, expires_at=row.expires_at)
 
 
 # --- set-up codes ---------------------------------------------------------------------------------------------------

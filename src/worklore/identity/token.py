@@ -22,9 +22,12 @@ import jwt
 from sqlalchemy import ForeignKey, Index, select
 from sqlalchemy.orm import Mapped, mapped_column
 
+from worklore.identity.agent import LONGEST_GRANT, Agent, AgentClient, TaskGrant
 from worklore.identity.keys import HubKey
 from worklore.identity.machine import Machine
-from worklore.identity.user import SCOPES, User, UserClient
+from worklore.identity.refresh import RefreshFamily
+from worklore.identity.roles import SCOPES, Role, common
+from worklore.identity.user import User, UserClient
 from worklore.kernel.access import Principal, PrincipalKind, installation
 from worklore.kernel.context import ReadContext
 from worklore.kernel.db import Created, Record
@@ -37,6 +40,11 @@ ISSUER: Final = "worklore"
 AUDIENCE: Final = "worklore-hub"
 CACHE_SECONDS: Final = 5.0
 CACHE_SIZE: Final = 4096
+LONGEST: Final = 4096
+"""Characters of a token; ours have a few hundred."""
+
+FOREIGN_KEYS: Final = frozenset({"jku", "jwk", "x5u", "x5c", "crit"})
+"""Members of a head that would have us look for a key elsewhere, or that we would have to understand."""
 
 
 class TokenKind(StrEnum):
@@ -51,7 +59,7 @@ class ApiToken(Created, Record):
     """A long-lived token of a machine or program; the token itself is shown once and never stored."""
 
     __tablename__ = "api_tokens"
-    __table_args__ = (Index(None, "user_id"), Index(None, "machine_id"))
+    __table_args__ = tuple(Index(None, name) for name in ("user_id", "machine_id", "agent_id", "task_grant_id"))
 
     kind: Mapped[TokenKind]
     token_hash: Mapped[str] = mapped_column(Line(64), unique=True, info={"sealed": True})
@@ -59,6 +67,8 @@ class ApiToken(Created, Record):
     scopes: Mapped[list[str]]
     user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("api_users.id", ondelete="CASCADE"))
     machine_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("machines.id", ondelete="CASCADE"))
+    agent_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("agents.id", ondelete="CASCADE"))
+    task_grant_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("task_grants.id", ondelete="CASCADE"))
     generation: Mapped[int]
     expires_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
@@ -82,7 +92,15 @@ API_TOKENS = Resource(
     name="api-token",
     plural="api-tokens",
     visible=installation,
-    filters=(ApiToken.user_id, ApiToken.machine_id, ApiToken.kind, ApiToken.expires_at, ApiToken.revoked_at),
+    filters=(
+        ApiToken.user_id,
+        ApiToken.machine_id,
+        ApiToken.agent_id,
+        ApiToken.task_grant_id,
+        ApiToken.kind,
+        ApiToken.expires_at,
+        ApiToken.revoked_at,
+    ),
     columns=(ApiToken.hint, ApiToken.kind, ApiToken.user_id, ApiToken.expires_at),
     hidden=(ApiToken.token_hash,),
     verbs=frozenset({Verb.list, Verb.get, Verb.delete}),
@@ -129,11 +147,25 @@ def issue(
     return token, row
 
 
-def access_token(key: HubKey, user: User, life: timedelta) -> str:
-    """A signed access token of a user."""
+def issue_for_grant(key: HubKey, agent: Agent, grant: TaskGrant) -> tuple[str, ApiToken]:
+    """A token of an agent for one grant: it ends with the grant, also with one that is renewed, and within a day."""
+    token, row = issue(key, agent.owner, kind=TokenKind.agent, scopes=[], life=LONGEST_GRANT)
+    row.agent_id, row.task_grant_id = agent.id, grant.id
+    row.generation = _generation(agent.owner, agent)
+    return token, row
+
+
+def _generation(user: User, agent: Agent) -> int:
+    """Moves on when that of one of the two does, as neither goes back."""
+    return user.generation + agent.generation
+
+
+def access_token(key: HubKey, user: User, life: timedelta, family: uuid.UUID | None = None) -> str:
+    """A signed access token of a user; it ends with the family of refresh tokens it was given with."""
     now = int(time.time())
     claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": str(user.id), "gen": user.generation, "iat": now, "nbf": now}
     claims |= {"exp": now + int(life.total_seconds()), "jti": str(uuid7())}
+    claims |= {"sid": str(family)} if family else {}
     return jwt.encode(claims, key.signing, algorithm="EdDSA", headers={"typ": "at+jwt", "kid": key.key_id})
 
 
@@ -164,6 +196,8 @@ class Authenticator:
         Raises:
             UnauthenticatedError: the token is malformed, unknown, expired, revoked, or of an older generation.
         """
+        if len(token) > LONGEST:
+            raise _invalid("The token is too long to be one.")
         known = self._api_token(ctx, token) if token.startswith(PREFIX) else self._access_token(ctx, token)
         with self._lock:
             if len(self._known) >= CACHE_SIZE:
@@ -185,28 +219,57 @@ class Authenticator:
         if found is None:
             raise _invalid("The token is unknown.")
         row, user = found
+        if row.agent_id is not None:
+            return self._agent(ctx, row, user)
         if row.revoked_at is not None or row.generation != user.generation:
             raise _invalid("The token was revoked.")
-        kind = PrincipalKind(row.kind.value)
         machine = ctx.session.get(Machine, row.machine_id) if row.machine_id else None
         if machine is not None and not machine.is_active:
             raise _invalid("The machine was retired.")
-        scopes = frozenset(row.scopes) if row.scopes else SCOPES[user.role]
         actor = f"machine:{machine.hostname}" if machine else f"token:{row.hint}"
-        return self._fresh(
-            ctx,
-            user,
-            kind=kind,
-            actor=actor,
-            scopes=scopes,
-            expires_at=row.expires_at.timestamp(),
+        principal = Principal(
+            PrincipalKind(row.kind.value),
+            actor,
+            common(row.scopes, SCOPES[user.role]) if row.scopes else SCOPES[user.role],
+            user_id=user.id,
             machine_id=row.machine_id,
+            clients=_clients(ctx, user),
+            on_behalf_of=user.email,
         )
+        return _known(user, principal, row.expires_at.timestamp())
+
+    def _agent(self, ctx: ReadContext, row: ApiToken, user: User) -> _Known:
+        """What the owner may do, and the agent's role, and its grant."""
+        agent, grant = ctx.session.get(Agent, row.agent_id), ctx.session.get(TaskGrant, row.task_grant_id)
+        if agent is None or grant is None or row.revoked_at is not None or row.generation != _generation(user, agent):
+            raise _invalid("The token was revoked.")
+        if not agent.is_active:
+            raise _invalid("The agent was disabled.")
+        if grant.revoked_at is not None:
+            raise _invalid("The grant of this task was revoked.")
+        clients = _clients(ctx, user)
+        if agent.is_limited:
+            named = select(AgentClient.client_id).where(AgentClient.agent_id == agent.id)
+            clients = _both(clients, frozenset(ctx.session.scalars(named)))
+        if grant.client_id is not None:
+            clients = _both(clients, frozenset({grant.client_id}))
+        principal = Principal(
+            PrincipalKind.agent,
+            f"agent:{agent.name}",
+            common(common(SCOPES[user.role], SCOPES[agent.role]), grant.scopes),
+            user_id=user.id,
+            machine_id=agent.machine_id,
+            clients=clients,
+            on_behalf_of=user.email,
+            agent_id=agent.id,
+            task_grant_id=grant.id,
+        )
+        return _known(user, principal, min(row.expires_at, grant.expires_at).timestamp())
 
     def _access_token(self, ctx: ReadContext, token: str) -> _Known:
         try:
             head = jwt.get_unverified_header(token)
-            if head.get("typ") != "at+jwt" or head.get("kid") != self.key.key_id:
+            if head.get("typ") != "at+jwt" or head.get("kid") != self.key.key_id or FOREIGN_KEYS & head.keys():
                 raise _invalid("The token was not made here.")
             claims: dict[str, Any] = jwt.decode(
                 token,
@@ -217,6 +280,7 @@ class Authenticator:
                 options={"require": ["exp", "iat", "nbf", "sub", "gen"]},
             )
             subject = uuid.UUID(claims["sub"])
+            session = uuid.UUID(claims["sid"]) if "sid" in claims else None
         except jwt.ExpiredSignatureError as error:
             raise _expired() from error
         except (jwt.InvalidTokenError, ValueError, TypeError) as error:
@@ -224,43 +288,34 @@ class Authenticator:
         user = ctx.session.get(User, subject)
         if user is None or user.generation != claims["gen"]:
             raise _invalid("The token was revoked.")
-        return self._fresh(
-            ctx,
-            user,
-            kind=PrincipalKind.user,
-            actor=user.email,
-            scopes=SCOPES[user.role],
-            expires_at=float(claims["exp"]),
-            machine_id=None,
-        )
-
-    def _fresh(
-        self,
-        ctx: ReadContext,
-        user: User,
-        *,
-        kind: PrincipalKind,
-        actor: str,
-        scopes: frozenset[str],
-        expires_at: float,
-        machine_id: uuid.UUID | None,
-    ) -> _Known:
-        if not user.is_active:
-            raise _invalid("The user was disabled.")
-        now = time.time()
-        if expires_at <= now:
-            raise _expired()
-        clients = ctx.session.scalars(select(UserClient.client_id).where(UserClient.user_id == user.id)).all()
+        if session is not None:
+            family = ctx.session.get(RefreshFamily, session)
+            if family is None or family.revoked_at is not None:
+                raise _invalid("The sign-in of this token was ended.")
         principal = Principal(
-            kind,
-            actor,
-            scopes,
-            user_id=user.id,
-            machine_id=machine_id,
-            clients=frozenset(clients) or None,
-            on_behalf_of=None if actor == user.email else user.email,
+            PrincipalKind.user, user.email, SCOPES[user.role], user_id=user.id, clients=_clients(ctx, user)
         )
-        return _Known(principal, now + CACHE_SECONDS, expires_at)
+        return _known(user, principal, float(claims["exp"]))
+
+
+def _known(user: User, principal: Principal, expires_at: float) -> _Known:
+    if not user.is_active:
+        raise _invalid("The user was disabled.")
+    now = time.time()
+    if expires_at <= now:
+        raise _expired()
+    return _Known(principal, now + CACHE_SECONDS, expires_at)
+
+
+def _clients(ctx: ReadContext, user: User) -> frozenset[uuid.UUID] | None:
+    """The clients a user is limited to; None for no limit."""
+    if not user.is_limited and user.role is not Role.client_portal:
+        return None
+    return frozenset(ctx.session.scalars(select(UserClient.client_id).where(UserClient.user_id == user.id)))
+
+
+def _both(clients: frozenset[uuid.UUID] | None, named: frozenset[uuid.UUID]) -> frozenset[uuid.UUID]:
+    return named if clients is None else clients & named
 
 
 def _invalid(why: str) -> UnauthenticatedError:

@@ -35,6 +35,7 @@ class Principal:
         scopes: what it may do.
         clients: ids of the clients it is limited to; None for no limit. Rows without a client are invisible to a
             limited principal.
+        agent_id: the agent that acts, for the user ``user_id``, by the grant ``task_grant_id``.
     """
 
     kind: PrincipalKind
@@ -44,12 +45,14 @@ class Principal:
     machine_id: uuid.UUID | None = None
     clients: frozenset[uuid.UUID] | None = None
     on_behalf_of: str | None = None
+    agent_id: uuid.UUID | None = None
+    task_grant_id: uuid.UUID | None = None
     _granted: dict[str, bool] = field(default_factory=dict[str, bool], compare=False, repr=False)
 
     @property
     def identity(self) -> str:
         """What tells this actor from all others; names may be shared, as host names are."""
-        return f"{self.kind}:{self.user_id or self.actor}:{self.machine_id or ''}"
+        return f"{self.kind}:{self.user_id or self.actor}:{self.agent_id or self.machine_id or ''}"
 
     def may(self, scope: str) -> bool:
         """True when the scope is granted, directly or by a wildcard."""

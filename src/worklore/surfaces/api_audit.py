@@ -23,7 +23,7 @@ from pydantic import BaseModel
 from sqlalchemy import Column
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from worklore.identity.sign_in import NewPassword, SetUp, SignIn
+from worklore.identity.sign_in import NewPassword, Renewal, SetUp, SignIn
 from worklore.kernel.errors import UnavailableError
 from worklore.kernel.resource import Catalog, Resource
 from worklore.kernel.types import Json, Line, Prose
@@ -68,7 +68,13 @@ class Bodies:
 
     def __init__(self, root: str, catalog: Catalog) -> None:
         self._root = f"{root}/"
-        models: dict[str, type[BaseModel]] = {"auth/sign-in": SignIn, "auth/setup": SetUp, "auth/password": NewPassword}
+        models: dict[str, type[BaseModel]] = {
+            "auth/sign-in": SignIn,
+            "auth/setup": SetUp,
+            "auth/password": NewPassword,
+            "auth/refresh": Renewal,
+            "auth/sign-out": Renewal,
+        }
         self._paths: dict[str, Shown] = {
             path: dict.fromkeys(model.model_fields, False) for path, model in models.items()
         }

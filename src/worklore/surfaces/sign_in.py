@@ -1,5 +1,6 @@
 """Sign-in and set-up: the few operations that need no token, and who a token belongs to."""
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -7,23 +8,30 @@ from uuid import UUID
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Request
 
+from worklore.identity.agent import AGENTS
+from worklore.identity.limits import Limits, set_limits
 from worklore.identity.machine import Machine
+from worklore.identity.renewal import AccessGranted, Caller, refused_renewal, renew, sign_out
 from worklore.identity.sign_in import (
-    AccessGranted,
+    AgentToken,
+    Attempt,
     Code,
     Connected,
+    ForGrant,
     NewPassword,
+    Renewal,
     SetUp,
     SignIn,
-    find_for_sign_in,
+    attempt_sign_in,
     finish_sign_in,
     new_code,
     redeem,
     refused_sign_in,
     set_password,
-    verify_password,
+    token_for_agent,
+    verified,
 )
-from worklore.identity.user import User
+from worklore.identity.user import USERS, User
 from worklore.kernel.access import SYSTEM, Principal, PrincipalKind
 from worklore.kernel.context import ReadContext
 from worklore.kernel.errors import ForbiddenError
@@ -32,37 +40,86 @@ from worklore.surfaces.http import BoundedRoute, Gateway
 ANONYMOUS = Principal(PrincipalKind.system, "anonymous", frozenset())
 
 
-def _verified(gateway: Gateway, body: SignIn) -> tuple[UUID | None, bool]:
-    """Whose address it is and whether the password is theirs; away from the event loop, as it takes its time."""
+def _attempt(gateway: Gateway, body: SignIn, caller: Caller) -> Attempt:
+    """What is known of a sign-in, and whether its password is right; away from the event loop, as it takes its time."""
     with gateway.database.read(SYSTEM) as ctx:
-        user_id, stored = find_for_sign_in(ctx, body.email)
-    return user_id, verify_password(stored, body.password.get_secret_value())
+        attempt, stored = attempt_sign_in(ctx, gateway.authenticator.key, body, caller)
+    return verified(attempt, stored)
+
+
+def _caller(request: Request) -> Caller:
+    return Caller(request.client.host if request.client else None, request.headers.get("user-agent"))
+
+
+def _holder(gateway: Gateway, scope: str) -> Callable[[Request], Awaitable[None]]:
+    """Turns away whoever lacks a scope before the body is looked at."""
+
+    async def admitted(request: Request) -> None:
+        await gateway.admit(request, scope)
+
+    return admitted
 
 
 def routes(gateway: Gateway, access_life: timedelta, token_life: timedelta) -> APIRouter:
     """The routes, below the API's root."""
     router = APIRouter(route_class=BoundedRoute)
+    _ways_in(router, gateway, access_life, token_life)
+    _for_those_within(router, gateway)
+    _of_limits(router, gateway)
+    return router
+
+
+def _ways_in(router: APIRouter, gateway: Gateway, access_life: timedelta, token_life: timedelta) -> None:
     key = gateway.authenticator.key
     hashing = CapacityLimiter(4)
 
     @router.post("/auth/sign-in", tags=["auth"], openapi_extra={"security": [], "x-risk": "write"})
     async def sign_in(request: Request, body: SignIn) -> AccessGranted:
-        """Sign in with an address and a password; gives an access token for ten minutes."""
-        user_id, verified = await to_thread.run_sync(_verified, gateway, body, limiter=hashing)
+        """Sign in with an address and a password; gives an access token for ten minutes, and one to renew it with."""
+        attempt = await to_thread.run_sync(_attempt, gateway, body, _caller(request), limiter=hashing)
         granted = await gateway.write(
-            request,
-            None,
-            lambda unit: finish_sign_in(unit, key, user_id, verified=verified, life=access_life),
-            principal=ANONYMOUS,
+            request, None, lambda unit: finish_sign_in(unit, key, attempt, access_life), principal=ANONYMOUS
         )
         if granted is None:
             raise refused_sign_in()
         return granted
 
+    @router.post("/auth/refresh", tags=["auth"], openapi_extra={"security": [], "x-risk": "secret"})
+    async def refresh(request: Request, body: Renewal) -> AccessGranted:
+        """Use a refresh token: gives a new access token and the next refresh token. A late second use ends both."""
+        granted = await gateway.write(
+            request, None, lambda unit: renew(unit, key, body.refresh_token, access_life), principal=ANONYMOUS
+        )
+        if granted is None:
+            gateway.authenticator.forget()
+            raise refused_renewal()
+        return granted
+
+    @router.post("/auth/sign-out", tags=["auth"], status_code=204, openapi_extra={"security": [], "x-risk": "write"})
+    async def end_sign_in(request: Request, body: Renewal) -> None:
+        """End the sign-in that a refresh token is of, and all its tokens."""
+        await gateway.write(request, None, lambda unit: sign_out(unit, key, body.refresh_token), principal=ANONYMOUS)
+        gateway.authenticator.forget()
+
     @router.post("/auth/setup", tags=["auth"], status_code=201, openapi_extra={"security": [], "x-risk": "secret"})
     async def set_up(request: Request, body: SetUp) -> Connected:
         """Use up a one-time set-up code: register the machine and get its token, shown this once."""
         return await gateway.write(request, None, lambda ctx: redeem(ctx, key, body, token_life), principal=ANONYMOUS)
+
+
+def _for_those_within(router: APIRouter, gateway: Gateway) -> None:
+    key = gateway.authenticator.key
+
+    @router.post(
+        "/auth/agent-token",
+        tags=["auth"],
+        status_code=201,
+        dependencies=[Depends(_holder(gateway, "task-grant:write"))],
+        openapi_extra={"x-scope": "task-grant:write", "x-risk": "secret"},
+    )
+    async def agent_token(request: Request, body: ForGrant) -> AgentToken:
+        """A token for an agent of yours to work by a grant, shown this once; it ends with the grant."""
+        return await gateway.write(request, "task-grant:write", lambda unit: token_for_agent(unit, key, body))
 
     @router.post(
         "/auth/password",
@@ -111,4 +168,28 @@ def routes(gateway: Gateway, access_life: timedelta, token_life: timedelta) -> A
 
         return await gateway.read(request, None, work)
 
-    return router
+
+def _of_limits(router: APIRouter, gateway: Gateway) -> None:
+    @router.put(
+        "/users/{user_id}/clients",
+        tags=["user"],
+        dependencies=[Depends(_holder(gateway, "user:write"))],
+        openapi_extra={"x-scope": "user:write", "x-risk": "write"},
+    )
+    async def limit_user(request: Request, user_id: UUID, body: Limits) -> Limits:
+        """Limit a user to clients, or lift the limit with null; the user's tokens end."""
+        limits = await gateway.write(request, "user:write", lambda ctx: set_limits(ctx, USERS, user_id, body))
+        gateway.authenticator.forget()
+        return limits
+
+    @router.put(
+        "/agents/{agent_id}/clients",
+        tags=["agent"],
+        dependencies=[Depends(_holder(gateway, "agent:write"))],
+        openapi_extra={"x-scope": "agent:write", "x-risk": "write"},
+    )
+    async def limit_agent(request: Request, agent_id: UUID, body: Limits) -> Limits:
+        """Limit an agent to clients among its owner's, or lift the limit with null; the agent's tokens end."""
+        limits = await gateway.write(request, "agent:write", lambda ctx: set_limits(ctx, AGENTS, agent_id, body))
+        gateway.authenticator.forget()
+        return limits

@@ -7,7 +7,8 @@ from datetime import timedelta
 from typing import Any, Final
 
 from worklore.identity.machine import Machine, MachineType
-from worklore.identity.user import Role, User
+from worklore.identity.roles import Role
+from worklore.identity.user import User
 from worklore.ops.demo.profile import Profile
 from worklore.ops.demo.rows import BEGIN, UNTIL, Row, Rows
 from worklore.ops.demo.words import FAMILY, GIVEN, TAGS, VENDORS
