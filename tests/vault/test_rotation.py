@@ -25,6 +25,7 @@ from worklore.kernel.context import Context
 from worklore.kernel.errors import HubError
 from worklore.kernel.nodes import HubNode
 from worklore.kernel.settings import Settings
+from worklore.kernel.transaction import Database
 from worklore.kernel.types import utcnow, uuid7
 from worklore.main import _parser
 from worklore.vault.hierarchy import OpenKey, active_key, register, unwrap, wrap
@@ -197,6 +198,14 @@ def test_the_command_makes_verifies_and_restores_a_kit(host: Host, tmp_path: Pat
     host("restore-kit", kit, passphrase, code=2)
     Path(kit).write_bytes(Path(kit).read_bytes()[:-1] + b"x")
     assert "damaged" in host("verify-kit", kit, passphrase, code=2)
+
+
+def test_a_database_that_no_hub_has_begun_on_has_no_keys(host: Host) -> None:
+    database = Database(f"sqlite:///{host.data / 'worklore.db'}")
+    with database.writing.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM restore_epochs")
+    database.close()
+    assert "No hub has begun" in host("status", code=2)
 
 
 def test_a_running_hub_on_sqlite_has_the_file(host: Host) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from worklore.kernel.context import Context, ReadContext
 from worklore.kernel.epoch import RestoreEpoch
-from worklore.kernel.errors import HubError, UnavailableError
+from worklore.kernel.errors import ConflictError, HubError, UnavailableError
 from worklore.kernel.types import uuid7
 from worklore.vault.envelope import KEY, DamagedError, Label, lengths, read_label, seal, unseal
 from worklore.vault.keyring import Keyring, VaultKeyBytes, new_key
@@ -29,8 +29,15 @@ Refusal = Callable[[], HubError]
 
 
 def installation_id(ctx: ReadContext) -> uuid.UUID:
-    """What tells this installation from all others, for good: the id of its first life. A restore keeps it."""
-    return ctx.session.scalars(select(RestoreEpoch.id).where(RestoreEpoch.number == 1)).one()
+    """What tells this installation from all others, for good: the id of its first life. A restore keeps it.
+
+    Raises:
+        ConflictError: no hub was ever started on this database.
+    """
+    first = ctx.session.scalars(select(RestoreEpoch.id).where(RestoreEpoch.number == 1)).one_or_none()
+    if first is None:
+        raise ConflictError("No hub has begun on this database.", hint="Start it once.", code="vault-key-state")
+    return first
 
 
 # --- vault keys -----------------------------------------------------------------------------------------------------
