@@ -27,7 +27,7 @@ from worklore.kernel.jobs import Handler, Runner, ensure_repeating
 from worklore.kernel.settings import Settings
 from worklore.kernel.transaction import Database
 from worklore.memory.recollection import warm
-from worklore.ops import backup_schedules, backups, migrate
+from worklore.ops import audit_chain, backup_schedules, backups, migrate
 from worklore.ops.api_audit import Journal, Mover
 from worklore.ops.backup import BackupType
 from worklore.ops.retention import expire, kept
@@ -96,6 +96,7 @@ class Hub:
     gateway: Gateway
     runner: Runner
     requests: Mover
+    witness: audit_chain.Witness
     vault: Vault
     watch: Watch
     app: ASGIApp
@@ -113,6 +114,7 @@ class Hub:
         self.runner.stop()
         self.requests.stop()
         self.watch.stop()
+        self.witness.stop()
         self.database.close()
 
 
@@ -130,12 +132,15 @@ def build(settings: Settings, *, upgrade: bool = False) -> Hub:
         ) from error
     database = Database(settings.url)
     try:
-        if upgrade or migrate.state(database).is_empty:
+        empty = migrate.state(database).is_empty
+        audit_chain.join(database, settings.data)
+        if upgrade or empty:
             secret = read_secret(settings.backup_key_file)
             saved = partial(backups.create, folder=settings.backups, type=BackupType.pre_migration, encrypt=secret)
             migrate.upgrade(database, backup=saved)
         migrate.require(database)
         key = load_key(settings.data / "hub.key", create=_may_make_key(database, settings.data / "hub.key"))
+        chains = audit_chain.chained(database, key, settings.data)
         database.write(_prepare)
         vault = open_vault(database, keyring(settings))
         journal = Journal(settings.data / "api-audit")
@@ -147,16 +152,19 @@ def build(settings: Settings, *, upgrade: bool = False) -> Hub:
     of_settings = {"expire-records": _expiry(settings), backup_schedules.JOB: _backups(settings)}
     runner = Runner(database, {**HANDLERS, **of_settings}, settings.job_threads)
     requests = Mover(database, journal)
+    witness = audit_chain.Witness(database, key, chains, settings.data / audit_chain.CHECKPOINT_FILE)
+    witness.testify()
     watch = Watch(database, vault, VERSION)
 
     def start() -> None:
         watch.start()
         runner.start()
         requests.start()
+        witness.start()
         Thread(target=_warm, args=(database,), name="warm-memory", daemon=True).start()
 
     app = ApiAudit(create_app(gateway, settings, on_start=start), journal, Bodies(ROOT, CATALOG))
-    return Hub(settings, database, gateway, runner, requests, vault, watch, app)
+    return Hub(settings, database, gateway, runner, requests, witness, vault, watch, app)
 
 
 def keyring(settings: Settings) -> Keyring:
@@ -196,6 +204,7 @@ def _may_make_key(database: Database, path: Path) -> bool:
 
 
 def _prepare(ctx: Context) -> None:
+    audit_chain.begin(ctx)
     ensure_epoch(ctx)
     for kind, seconds in REPEATING.items():
         ensure_repeating(ctx, kind, seconds)

@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "db": "database",
     "backup": "backup",
     "keys": "keys",
+    "audit": "audit",
     "bench": "bench",
     "demo-data": "demo_data",
     "import": "import_",

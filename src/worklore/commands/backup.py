@@ -13,6 +13,7 @@ from worklore.kernel.db import database_url
 from worklore.kernel.errors import InvalidError, UnavailableError
 from worklore.kernel.settings import Settings, load
 from worklore.kernel.transaction import Database
+from worklore.ops import audit_chain
 from worklore.ops.backup import BackupType, VerificationStatus
 from worklore.ops.backup_note import Backup, described, found
 from worklore.ops.backups import check, make, record
@@ -76,6 +77,7 @@ def _logged(url: URL, folder: Path) -> bool:
             raise
         return False
     try:
+        audit_chain.join(database, load().data)
         record(database, folder)
     finally:
         database.close()

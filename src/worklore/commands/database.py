@@ -9,7 +9,7 @@ from typing import Any
 
 from worklore.kernel.settings import Settings, load
 from worklore.kernel.transaction import Database
-from worklore.ops import backups, migrate
+from worklore.ops import audit_chain, backups, migrate
 from worklore.ops.backup import BackupType
 from worklore.ops.sealed_file import read_secret
 
@@ -55,7 +55,7 @@ def _tell(text: str) -> None:
 
 
 def _upgrade(database: Database, settings: Settings, options: argparse.Namespace) -> int:
-    change = migrate.upgrade(database, to=options.to, backup=_backup(settings, options), tell=_tell)
+    change = migrate.upgrade(database, to=options.to, backup=_backup(database, settings, options), tell=_tell)
     return _changed(change, options)
 
 
@@ -63,14 +63,16 @@ def _downgrade(database: Database, settings: Settings, options: argparse.Namespa
     lost = migrate.losses(database, options.to)
     if not options.yes:
         migrate.refuse_losses(lost)
-    change = migrate.downgrade(database, options.to, backup=_backup(settings, options), tell=_tell)
+    change = migrate.downgrade(database, options.to, backup=_backup(database, settings, options), tell=_tell)
     return _changed(change, options, lost)
 
 
-def _backup(settings: Settings, options: argparse.Namespace) -> migrate.Backup | None:
+def _backup(database: Database, settings: Settings, options: argparse.Namespace) -> migrate.Backup | None:
     if options.no_backup:
         return None
     secret = read_secret(settings.backup_key_file)
+    migrate.reach(database)
+    audit_chain.join(database, settings.data)
     return partial(backups.create, folder=settings.backups, type=BackupType.pre_migration, encrypt=secret)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from worklore.commands.progress import shown
 from worklore.kernel.settings import load as settings
 from worklore.kernel.transaction import Database
-from worklore.ops import migrate
+from worklore.ops import audit_chain, migrate
 from worklore.ops.demo.load import Loaded, load
 from worklore.ops.demo.profile import PROFILES
 
@@ -30,6 +30,7 @@ def run(options: argparse.Namespace) -> int:
     database = Database(options.database_url or settings().url)
     try:
         migrate.upgrade(database)
+        audit_chain.join(database, settings().data)
         with shown("clients", quiet=options.json) as told:
 
             def progress(done: int, loaded: Loaded) -> None:

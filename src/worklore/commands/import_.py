@@ -9,7 +9,7 @@ from typing import Any
 from worklore.commands.progress import shown
 from worklore.kernel.settings import load
 from worklore.kernel.transaction import Database
-from worklore.ops import migrate
+from worklore.ops import audit_chain, migrate
 from worklore.ops.netbox.run import import_netbox
 from worklore.resources import CATALOG
 
@@ -32,6 +32,7 @@ def run(options: argparse.Namespace) -> int:
     database = Database(options.database_url or load().url)
     try:
         migrate.upgrade(database)
+        audit_chain.join(database, load().data)
         with shown("records", quiet=options.json) as told:
             report = import_netbox(
                 database,

@@ -16,7 +16,7 @@ from worklore.kernel.access import SYSTEM
 from worklore.kernel.errors import ConflictError
 from worklore.kernel.settings import load
 from worklore.kernel.transaction import Database
-from worklore.ops import migrate
+from worklore.ops import audit_chain, migrate
 from worklore.ops.sealed_file import SealedReader, SealedWriter, read_head, read_secret
 from worklore.vault import rotation
 from worklore.vault.hierarchy import register
@@ -89,6 +89,7 @@ def run(options: argparse.Namespace, *, work: Task) -> int:
     database = Database(settings.url)
     try:
         migrate.require(database)
+        audit_chain.join(database, settings.data)
         facts, text, code = work(database, keyring(settings), options)
     finally:
         database.close()

@@ -20,6 +20,8 @@ class HubKey:
     Attributes:
         signing: signs access tokens (Ed25519); ``verifying`` is its public half, ``key_id`` its name in a token's head.
         pepper: keys the hashes of API tokens and set-up codes, so that a stolen database alone proves nothing.
+        audit: keys the codes of the change audit's chains.
+        witness: signs checkpoints of these chains (Ed25519).
     """
 
     def __init__(self, secret: bytes) -> None:
@@ -27,6 +29,8 @@ class HubKey:
         self.verifying: Ed25519PublicKey = self.signing.public_key()
         self.key_id = base64.urlsafe_b64encode(self.verifying.public_bytes_raw()[:9]).decode()
         self.pepper = _derive(secret, b"token-pepper/v1")
+        self.audit = _derive(secret, b"audit-chain/v1")
+        self.witness = Ed25519PrivateKey.from_private_bytes(_derive(secret, b"audit-checkpoint/v1"))
 
 
 def _derive(secret: bytes, label: bytes) -> bytes:

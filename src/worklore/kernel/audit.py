@@ -2,21 +2,37 @@
 
 A listener on every flush writes the rows, so no caller can forget to. A second listener refuses statements that change
 rows behind the ORM's back, unless they carry :func:`unaudited` with a reason; bulk capture records one row per batch
-with :func:`record_batch`. Fields marked sealed are recorded by name only, long values by length and digest.
+with :func:`record_batch`. Fields marked sealed are recorded by name only, long values by length and digest. Where the
+session has chains (see :mod:`worklore.kernel.chain`), each row is a link of one.
 """
 
 import hashlib
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import BigInteger, Executable, Index, TextClause, event, insert, inspect, select, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Executable,
+    Index,
+    TextClause,
+    bindparam,
+    event,
+    insert,
+    inspect,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstanceState, Mapped, Mapper, ORMExecuteState, Session, UOWTransaction, mapped_column
 from sqlalchemy.sql.elements import Null
 
+from worklore.kernel.chain import NEW, Chains, Head, HeadMovedError, Link
 from worklore.kernel.context import Context, ReadContext
 from worklore.kernel.db import Base
 from worklore.kernel.sequence import Sequence
@@ -25,6 +41,10 @@ from worklore.kernel.types import Line, dumps, utcnow, uuid7, wire_value
 MAX_VALUE: Final = 500
 SILENT: Final = frozenset({"id", "version", "created_at", "updated_at"})
 CONTEXT: Final = "context"
+CHAINS: Final = "chains"
+"""Where a session holds the chains of its process; without it, entries are in no chain."""
+LINK: Final = "link"
+"""Where a session holds the chain that it appends to."""
 FORGOTTEN: Final = "tombstones-forgotten"
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 CLIENTS: Final = "clients"
@@ -37,7 +57,13 @@ class AuditEntry(Base):
     """Who did what to which record."""
 
     __tablename__ = "audit_log"
-    __table_args__ = (Index(None, "record_id", "at"), Index(None, "actor", "at"), Index(None, "client_id"))
+    __table_args__ = (
+        Index(None, "record_id", "at"),
+        Index(None, "actor", "at"),
+        Index(None, "client_id"),
+        Index(None, "chain", "seq", unique=True),
+        Index(None, "chain", "prev_mac", unique=True),
+    )
     audited = False
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid7)
@@ -52,6 +78,10 @@ class AuditEntry(Base):
     message: Mapped[str | None]
     request_id: Mapped[uuid.UUID | None]
     outcome: Mapped[str] = mapped_column(Line(20), default="done")
+    chain: Mapped[str | None] = mapped_column(Line(100), doc="None in rows from before there were chains.")
+    seq: Mapped[int | None] = mapped_column(BigInteger, doc="The row's number in its chain, from 1.")
+    prev_mac: Mapped[str | None] = mapped_column(Line(64), doc="The code of the row before.")
+    mac: Mapped[str | None] = mapped_column(Line(64), doc="HMAC-SHA256 of the row.")
 
 
 class Tombstone(Base):
@@ -71,6 +101,12 @@ class Tombstone(Base):
 # Made once: SQLAlchemy finds what it compiled for a statement by a key that it works out once for each object.
 _ADD_ENTRY: Final = insert(AuditEntry)
 _ADD_TOMBSTONE: Final = insert(Tombstone)
+_HEAD: Final = (
+    select(AuditEntry.seq, AuditEntry.mac)
+    .where(AuditEntry.chain == bindparam("wanted"))
+    .order_by(AuditEntry.seq.desc())
+    .limit(1)
+)
 
 
 class UnauditedWriteError(RuntimeError):
@@ -114,11 +150,60 @@ def _record_changes(session: Session, _flush: UOWTransaction, _: object) -> None
                     {"id": uuid7(), "deleted_at": utcnow()}
                     | {key: entry[key] for key in ("table_name", "record_id", "client_id")}
                 )
-    connection = session.connection() if entries else None
-    if connection is not None:
-        connection.execute(_ADD_ENTRY, entries)
+    if entries:
+        _append(session, entries)
         if tombstones:
-            connection.execute(_ADD_TOMBSTONE, tombstones)
+            session.connection().execute(_ADD_TOMBSTONE, tombstones)
+
+
+def _append(session: Session, entries: list[dict[str, Any]]) -> None:
+    connection = session.connection()
+    chains: Chains | None = session.info.get(CHAINS)
+    if chains is None:
+        connection.execute(_ADD_ENTRY, entries)
+        return
+    link: Link | None = session.info.get(LINK)
+    if link is None:
+        link = session.info[LINK] = chains.take()
+    chains.append(
+        link, link.head or head_of(connection, link.slot.chain), entries, [dumps(e["changed"]) for e in entries]
+    )
+    try:
+        connection.execute(_ADD_ENTRY, entries)
+    except IntegrityError as error:
+        if "chain" not in str(error.orig):
+            raise
+        raise HeadMovedError(link.slot.chain) from error
+
+
+def head_of(connection: Connection, chain: str) -> Head:
+    """The last entry of a chain."""
+    found: Any = connection.execute(_HEAD, {"wanted": chain}).one_or_none()
+    return NEW if found is None else Head(*found)
+
+
+@contextmanager
+def appending(session: Session) -> Generator[Callable[[], None]]:
+    """Give the session's chain back at the end; call what it yields once the session's work is known to be stored."""
+    stored = False
+
+    def keep() -> None:
+        nonlocal stored
+        stored = True
+
+    try:
+        yield keep
+    finally:
+        link: Link | None = session.info.pop(LINK, None)
+        if link is not None:
+            session.info[CHAINS].give_back(link, link.head if stored else None)
+
+
+@event.listens_for(AuditedSession, "after_soft_rollback")
+def _forget_head(session: Session, _: object) -> None:  # pyright: ignore[reportUnusedFunction] - called by sessions
+    link: Link | None = session.info.get(LINK)
+    if link is not None:
+        link.head = None
 
 
 def _entry(session: Session, action: str, mapper: Mapper[Any], changed: Any) -> dict[str, Any]:
@@ -226,7 +311,7 @@ def record_batch(
     digest = hashlib.sha256(b"".join(key.bytes for key in ids)).hexdigest()
     facts = {"action": action, "table_name": table, "record_id": None, "client_id": client_id}
     entry = _who(ctx.session) | facts | {"changed": {"count": len(ids), "sha256": digest}}
-    ctx.session.connection().execute(_ADD_ENTRY, entry)
+    _append(ctx.session, [entry])
 
 
 def record_event(
@@ -234,7 +319,7 @@ def record_event(
 ) -> None:
     """An entry for something that is no change of a row: a sign-in, a refusal, a secret used."""
     entry = _who(ctx.session) | {"action": action, "table_name": table, "record_id": record, "client_id": None}
-    ctx.session.connection().execute(_ADD_ENTRY, entry | {"changed": facts, "outcome": outcome})
+    _append(ctx.session, [entry | {"changed": facts, "outcome": outcome}])
 
 
 def forgotten(ctx: ReadContext) -> datetime | None:

@@ -1,14 +1,40 @@
 """The hub's processes that share a database, and the signed heads of their audit chains."""
 
+import secrets
 import uuid
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from sqlalchemy import BigInteger, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from worklore.kernel.db import Base
+from worklore.kernel.errors import UnavailableError
+from worklore.kernel.filelock import FileLock
 from worklore.kernel.types import Line, column, utcnow, uuid7
+
+MOST_NODES: Final = 1_000
+"""Processes on one data folder at once."""
+
+
+def claim_node(data: Path) -> tuple[str, Callable[[], None]]:
+    """A name for this process that no other has while it lives, and what gives it back.
+
+    It is one of those that the data folder keeps, so that a process goes on with the chains of the one before.
+    """
+    for number in range(1, MOST_NODES):
+        file = data / f"audit-node-{number}"
+        try:
+            lock = FileLock(file)
+        except UnavailableError:
+            continue
+        file.touch(mode=0o600)
+        if not file.read_text():
+            file.write_text(secrets.token_hex(6))
+        return file.read_text().strip(), lock.release
+    raise UnavailableError(f"Too many processes share the folder {data}.", hint="End some.", code="nodes-too-many")
 
 
 class HubNode(Base):
@@ -19,7 +45,7 @@ class HubNode(Base):
     audited = False
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid7)
-    name: Mapped[str] = mapped_column(Line(100), unique=True, doc="Also the name of the audit chain it writes.")
+    name: Mapped[str] = mapped_column(Line(100), unique=True)
     hostname: Mapped[str] = mapped_column(Line(255))
     software_version: Mapped[str] = mapped_column(Line(50))
     key_fingerprints: Mapped[list[str]] = column(default=[], doc="The vault keys it has loaded.")

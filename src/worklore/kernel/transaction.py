@@ -29,7 +29,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm.exc import StaleDataError
 
 from worklore.kernel.access import SYSTEM, Principal
-from worklore.kernel.audit import CONTEXT, AuditedSession
+from worklore.kernel.audit import CHAINS, CONTEXT, AuditedSession, appending
+from worklore.kernel.chain import HeadMovedError
 from worklore.kernel.context import DERIVED, READING, Context, ReadContext
 from worklore.kernel.db import Base, database_url, is_transient, server_engine, sqlite_engine
 from worklore.kernel.errors import ConflictError, UnavailableError
@@ -119,6 +120,10 @@ class Database:
         """Put something where every session finds it, in its ``info``, for domains that the kernel does not know."""
         self._info[name] = value
 
+    def provided(self, name: str) -> object:
+        """What was put there; None for nothing."""
+        return self._info.get(name)
+
     @contextmanager
     def read(self, principal: Principal, request_id: uuid.UUID | None = None) -> Generator[ReadContext]:
         """A view of one moment; nothing read in it can be written back through it."""
@@ -165,7 +170,8 @@ class Database:
         for attempt in range(1, MAX_ATTEMPTS + 1):
             committing = False
             try:
-                with AuditedSession(self.writing, expire_on_commit=False, info=self._info) as session:
+                made = AuditedSession(self.writing, expire_on_commit=False, info=self._info)
+                with appending(made) as keep, made as session:
                     ctx = operation.context(session)
                     result = work(ctx)
                     session.flush()
@@ -174,12 +180,13 @@ class Database:
                         return result
                     committing = True
                     session.commit()
+                    keep()
             except ConflictError as error:
                 # A duplicate may be what this very request has made under the same key: the next run finds the key.
                 if operation.guarded and isinstance(error.__cause__, IntegrityError) and attempt == 1:
                     continue
                 raise
-            except (DBAPIError, StaleDataError) as error:
+            except (DBAPIError, StaleDataError, HeadMovedError) as error:
                 lost = isinstance(error, DBAPIError) and error.connection_invalidated
                 again = may_repeat(error) or (lost and (operation.guarded or not committing))
                 # A uniqueness that failed was lost to another transaction; the next run finds what that one has made.
@@ -213,6 +220,8 @@ class Database:
         self.reading.dispose()
         self.glancing.dispose()
         self.writing.dispose()
+        if (chains := self._info.get(CHAINS)) is not None:
+            chains.release()
         if self._lock is not None:
             self._lock.release()
 
@@ -223,7 +232,7 @@ def _analyse(ctx: Context, table: str) -> None:
 
 def may_repeat(error: BaseException) -> bool:
     """True when the unit of work may succeed if it runs again from its start."""
-    return isinstance(error, StaleDataError) or is_transient(error)
+    return isinstance(error, StaleDataError | HeadMovedError) or is_transient(error)
 
 
 def _unavailable(error: Exception, *, committing: bool) -> Exception:
@@ -309,6 +318,8 @@ class _Writer(threading.Thread):
                     alone = len(group) == 1
                     done = [waiting for waiting in group if self._run(connection, waiting, alone=alone)]
             except Exception as error:  # noqa: BLE001 - whatever BEGIN or COMMIT raised goes to those who wait
+                if (chains := self._info.get(CHAINS)) is not None:
+                    chains.forget()
                 group = [waiting for waiting in group if not waiting.future.done()]
                 if may_repeat(error) and len(group) > 1:
                     # Each by itself from here on: one that never succeeds takes no other with it.
@@ -338,12 +349,14 @@ class _Writer(threading.Thread):
         )
         try:
             # begin(), since closing alone does not undo a transaction that the session did not open itself.
-            with session, session.begin():
-                ctx = waiting.operation.context(session)
-                waiting.result = waiting.work(ctx)
-                session.flush()
-                if waiting.operation.dry_run:
-                    session.rollback()
+            with appending(session) as keep:
+                with session, session.begin():
+                    ctx = waiting.operation.context(session)
+                    waiting.result = waiting.work(ctx)
+                    session.flush()
+                    if waiting.operation.dry_run:
+                        session.rollback()
+                keep()
         except BaseException as error:  # a library that panics must not end the one thread that writes
             if may_repeat(error):
                 raise

@@ -3,17 +3,18 @@
 from datetime import timedelta
 from typing import Any, Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import TypeAdapter, ValidationError
 
 from worklore.kernel import crud
 from worklore.kernel.access import by_client
 from worklore.kernel.audit import EPOCH, AuditEntry
-from worklore.kernel.errors import BadRequestError
+from worklore.kernel.errors import BadRequestError, NotFoundError
 from worklore.kernel.query import DEFAULT_LIMIT, MAX_LIMIT, understand
 from worklore.kernel.resource import READ_ONLY, Resource
 from worklore.kernel.types import iso
 from worklore.kernel.wire import UtcTime
+from worklore.ops.audit_chain import Checkpoint, newest
 from worklore.surfaces.http import Gateway, json_response
 
 SCOPE: Final = "audit:read"
@@ -32,6 +33,7 @@ AUDIT: Final = Resource(
         AuditEntry.action,
         AuditEntry.at,
     ),
+    hidden=(AuditEntry.chain, AuditEntry.seq, AuditEntry.prev_mac, AuditEntry.mac),
     verbs=READ_ONLY,
 )
 
@@ -104,6 +106,19 @@ def routes(gateway: Gateway) -> APIRouter:
         ask = understand(AUDIT, _asked(request))
         page = await gateway.read(request, SCOPE, lambda ctx: crud.list_(ctx, AUDIT, ask), long=True)
         return json_response({"items": [_shown(item) for item in page.items], "next": page.next})
+
+    @router.get(
+        "/audit/checkpoint",
+        tags=["audit"],
+        dependencies=[Depends(gateway.known)],
+        openapi_extra={"x-risk": "read"},
+    )
+    async def checkpoint(request: Request) -> Checkpoint:
+        """Where the chains of the change audit stand, signed. Keep it: a later one must go on from it."""
+        found = await gateway.read(request, None, lambda ctx: newest(ctx.session.connection()))
+        if found is None:
+            raise NotFoundError("There is no checkpoint yet.", hint="Ask again in a minute.")
+        return found
 
     return router
 

@@ -1,0 +1,149 @@
+"""``worklore audit``: see that the change audit is what was written, and read it."""
+
+import argparse
+import json
+import os
+import sys
+import uuid
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from sqlalchemy import select
+
+from worklore.identity.keys import HubKey, load_key
+from worklore.kernel.audit import EPOCH, AuditEntry
+from worklore.kernel.db import database_url
+from worklore.kernel.errors import UnavailableError
+from worklore.kernel.settings import Settings, load
+from worklore.kernel.types import iso, wire_value
+from worklore.ops.audit_chain import CHECKPOINT_FILE, ENTRY, KEY_FILE, Checkpoint, of_file, streamed
+from worklore.ops.audit_verify import State, Verdict, verify
+from worklore.ops.dump import looking
+
+CODES: Final = {State.intact: 0, State.broken: 1, State.incomplete: 2}
+SHOWN: Final = 10
+
+
+def add(commands: Any) -> None:
+    """What the command takes."""
+    audit = commands.add_parser("audit", help="verify the change audit, and read it; the hub may run")
+    tasks = audit.add_subparsers(required=True, metavar="TASK")
+    check = tasks.add_parser("verify", help="exit code 0 intact, 1 broken, 2 incomplete: a key or entries are missing")
+    check.add_argument(
+        "--from", type=_number, default=1, metavar="N", dest="first", help="trust what is before entry N"
+    )
+    check.add_argument("--checkpoint", type=Path, action="append", default=[], metavar="FILE", help="kept elsewhere")
+    check.add_argument("--key", type=Path, action="append", default=[], metavar="FILE", help="a former hub.key")
+    check.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    check.set_defaults(run=_verify)
+    history = tasks.add_parser("history", help="what was done to a record, the oldest first")
+    history.add_argument("record", type=uuid.UUID, help="the record's id")
+    history.set_defaults(run=_history)
+    export = tasks.add_parser("export", help="print all entries, with their chains, as JSON lines")
+    export.set_defaults(run=_export)
+
+
+def _number(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("entries are counted from 1")
+    return number
+
+
+def _say(text: str) -> None:
+    print(text)  # noqa: T201 - a command's answer
+
+
+# --- verify ---------------------------------------------------------------------------------------------------------
+
+
+def _verify(options: argparse.Namespace) -> int:
+    settings = load()
+    keys = _keys(settings, options.key)
+    kept = [settings.data / CHECKPOINT_FILE] if (settings.data / CHECKPOINT_FILE).exists() else []
+    outside = [checkpoint for file in (*kept, *options.checkpoint) for checkpoint in _checkpoints(file)]
+    with looking(database_url(settings.url)) as connection:
+        verdict = verify(connection, keys, outside, first=options.first)
+    if options.json:
+        _say(verdict.model_dump_json(indent=2))
+    else:
+        _say("\n".join(_told(verdict)))
+    return CODES[verdict.state]
+
+
+def _keys(settings: Settings, former: list[Path]) -> list[HubKey]:
+    own = settings.data / KEY_FILE
+    return [load_key(file, create=False) for file in (*([own] if own.exists() else []), *former)]
+
+
+def _checkpoints(file: Path) -> list[Checkpoint]:
+    try:
+        return of_file(file)
+    except OSError as error:
+        raise UnavailableError(f"{file} cannot be read: {error.strerror}.", hint="Name another file.") from error
+
+
+def _told(verdict: Verdict) -> list[str]:
+    lines: list[str] = []
+    lines.append(
+        f"The change audit is {verdict.state}: {verdict.records:,} entries in {verdict.chains} chains, "
+        f"{verdict.unchained:,} from before, {verdict.checkpoints:,} checkpoints "
+        f"({verdict.seconds:.1f} s, {verdict.per_second:,} entries a second)."
+    )
+    for broken in verdict.breaks[:SHOWN]:
+        where = f"chain {broken.chain}, entry {broken.seq}, {broken.id}" if broken.id else broken.chain or "everywhere"
+        lines.append(f"Broken, {broken.field}: {broken.why} ({where}).")
+    lines += [f"Missing: {what}." for what in verdict.missing[:SHOWN]]
+    more = max(len(verdict.breaks) - SHOWN, 0) + max(len(verdict.missing) - SHOWN, 0)
+    lines += [f"And {more} more; --json tells all."] if more else []
+    if verdict.earlier_lives:
+        lines.append(f"{verdict.earlier_lives:,} checkpoints from before a restore were not compared.")
+    return lines
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+
+
+def _history(options: argparse.Namespace) -> int:
+    rows = select(*ENTRY).where(AuditEntry.record_id == options.record).order_by(AuditEntry.at, AuditEntry.id)
+    found = 0
+    with looking(database_url(load().url)) as connection:
+        for row in streamed(connection, rows):
+            found += 1
+            who = f"{row['actor']} for {row['on_behalf_of']}" if row["on_behalf_of"] else row["actor"]
+            why = f": {row['message']}" if row["message"] else ""
+            _say(f"{_moment(row['at'])}  {row['action']} {row['table_name']} by {who}{why}")
+            for name, change in json.loads(row["changed"]).items():
+                _say(f"    {name}: {_change(change)}")
+    if not found:
+        print(f"worklore: nothing is recorded of {options.record}.", file=sys.stderr)  # noqa: T201 - beside the answer
+    return 0 if found else 1
+
+
+def _change(change: Any) -> str:
+    """``["old", "new"]`` with an arrow between."""
+    match change:
+        case [old, new]:
+            return f"{json.dumps(old, ensure_ascii=False)} -> {json.dumps(new, ensure_ascii=False)}"
+        case _:
+            return json.dumps(change, ensure_ascii=False)
+
+
+def _moment(micros: int) -> str:
+    return iso(EPOCH + timedelta(microseconds=micros))
+
+
+def _export(_: argparse.Namespace) -> int:
+    with suppress(BrokenPipeError), looking(database_url(load().url)) as connection:
+        for row in streamed(connection, select(*ENTRY, AuditEntry.mac).order_by(AuditEntry.id)):
+            facts = {name: wire_value(value) for name, value in row.items()}
+            facts["changed"] = orjson.Fragment(row["changed"])
+            sys.stdout.buffer.write(orjson.dumps(facts) + b"\n")
+        sys.stdout.flush()
+        return 0
+    # Whoever read has enough; nothing may be written at the end of this process either.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0

@@ -1,0 +1,121 @@
+"""Databases whose change audit is chained, and the means to change it as whoever has their password could."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, text
+from sqlalchemy.engine import URL
+
+from tests.conftest import drop_database, make_database, unique
+from worklore.clients.client import Client, ClientType
+from worklore.identity.keys import HubKey, load_key
+from worklore.kernel.audit import CHAINS
+from worklore.kernel.chain import Chains
+from worklore.kernel.context import Context
+from worklore.kernel.db import database_url as understood
+from worklore.kernel.epoch import ensure_epoch
+from worklore.kernel.transaction import Database
+from worklore.ops import audit_chain, migrate
+from worklore.ops.audit_chain import Checkpoint
+from worklore.ops.audit_verify import Verdict, verify
+
+
+class Chained:
+    """A database, its key, and the folder beside it."""
+
+    def __init__(self, url: URL, folder: Path) -> None:
+        self.folder = folder
+        self.url = url
+        self.file = folder / audit_chain.CHECKPOINT_FILE
+        self.key: HubKey = load_key(folder / audit_chain.KEY_FILE, create=True)
+        self.database = Database(url)
+        migrate.upgrade(self.database)
+        self.database.write(ensure_epoch)
+        self.chains: Chains | None = None
+        self.guarded = True
+
+    def begin(self) -> None:
+        self.chains = audit_chain.chained(self.database, self.key, self.folder)
+        self.database.write(audit_chain.begin)
+
+    def close(self) -> None:
+        if self.chains is not None:
+            self.database.provide(CHAINS, self.chains)
+        self.database.close()
+
+    def add(self, name: str = "") -> None:
+        self.database.write(adding(name))
+
+    def checkpoint(self) -> Checkpoint:
+        made = audit_chain.make_checkpoint(self.database, self.key, self.file)
+        assert made is not None
+        return made
+
+    def verify(self, connection: Connection | None = None, **options: Any) -> Verdict:
+        kept = audit_chain.of_file(self.file) if self.file.exists() else []
+        if connection is not None:
+            return verify(connection, [self.key], kept, **options)
+        with self.database.reading.connect() as reading:
+            return verify(reading, [self.key], kept, **options)
+
+    def another_chain(self) -> str:
+        """As if another process wrote from here on; the name of its first chain."""
+        chains = Chains(self.key.audit, self.key.key_id, unique("node"))
+        link = chains.take()
+        chains.give_back(link, None)
+        self.database.provide(CHAINS, chains)
+        return link.slot.chain
+
+    def unguard(self) -> None:
+        """Take off the triggers that let nobody change the audit."""
+        if not self.guarded:
+            return
+        self.guarded = False
+        after = " ON audit_log" if self.database.dialect == "postgresql" else ""
+        with self.database.writing.begin() as connection:
+            for action in ("update", "delete"):
+                connection.execute(text(f"DROP TRIGGER trigger_audit_log_no_{action}{after}"))
+
+
+def adding(name: str = "") -> Callable[[Context], None]:
+    def work(ctx: Context) -> None:
+        ctx.session.add(Client(name=name or unique("client"), type=ClientType.internal, notes='{"a": 1.50}  Größe '))
+
+    return work
+
+
+@pytest.fixture(scope="session")
+def everywhere(dialect: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chained]:
+    """On each database found: with three entries from before there were chains."""
+    folder = tmp_path_factory.mktemp(f"audit-{dialect}")
+    url = understood(f"sqlite:///{folder / 'hub.db'}") if dialect == "sqlite" else make_database(dialect)
+    made = Chained(url, folder)
+    for _ in range(3):
+        made.add()
+    made.begin()
+    yield made
+    made.close()
+    if dialect != "sqlite":
+        drop_database(dialect, url.database or "")
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with the schema."""
+    folder = tmp_path_factory.mktemp("audit-template")
+    made = Chained(understood(f"sqlite:///{folder / 'hub.db'}"), folder)
+    made.close()
+    return folder / "hub.db"
+
+
+@pytest.fixture
+def chained(template: Path, tmp_path: Path) -> Iterator[Chained]:
+    """On SQLite, for one test alone."""
+    shutil.copyfile(template, tmp_path / "hub.db")
+    made = Chained(understood(f"sqlite:///{tmp_path / 'hub.db'}"), tmp_path)
+    made.begin()
+    yield made
+    made.close()
