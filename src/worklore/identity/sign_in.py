@@ -244,6 +244,16 @@ def unlock(ctx: Context, key: HubKey, user: User) -> None:
     record_event(ctx, "unlock", "api_users", user.id, {})
 
 
+def reset_password(ctx: Context, key: HubKey, user: User) -> str:
+    """A new password for somebody who has lost theirs; it is told once. Everything of theirs is signed out."""
+    password = secrets.token_urlsafe(15)
+    user.password_hash = hash_password(password)
+    user.is_active = True
+    user.generation += 1
+    unlock(ctx, key, user)
+    return password
+
+
 def _device(key: HubKey, user: User) -> str:
     """What a device shows to be known again; worth nothing without the password, and nothing after it changes."""
     mark = secrets.token_urlsafe(16)
