@@ -73,6 +73,7 @@ from worklore.trail.incident import INCIDENTS
 from worklore.trail.infrastructure_change import INFRASTRUCTURE_CHANGES
 from worklore.vault.credential import CREDENTIAL_AUDIT_LOGS, CREDENTIALS
 from worklore.vault.grant import CREDENTIAL_PERMISSIONS
+from worklore.vault.revealing import REVEAL_CREDENTIAL, ROTATE_CREDENTIAL, SHRED_CREDENTIAL, STORE_CREDENTIAL
 from worklore.work.billable_time import BILLABLE_TIME
 from worklore.work.dependency import ADD_DEPENDENCY, DEPENDENCIES, REMOVE_DEPENDENCY
 from worklore.work.gate import GATES
@@ -179,6 +180,11 @@ RESOURCES: Final[tuple[Resource, ...]] = (
 )
 
 ACTIONS: Final[tuple[Action, ...]] = (
+    # vault
+    STORE_CREDENTIAL,
+    ROTATE_CREDENTIAL,
+    REVEAL_CREDENTIAL,
+    SHRED_CREDENTIAL,
     # work
     DEPENDENCIES,
     ADD_DEPENDENCY,

@@ -11,9 +11,11 @@ from sqlalchemy.orm import Mapped, backref, mapped_column, relationship
 
 from worklore.clients.client import Client
 from worklore.clients.ownership import one_client
+from worklore.clients.rules import is_new
 from worklore.kernel.access import by_client, through
 from worklore.kernel.context import Context
 from worklore.kernel.db import Base, Record, Stamped
+from worklore.kernel.errors import InvalidError
 from worklore.kernel.resource import READ_ONLY, Resource, Verb
 from worklore.kernel.types import Line, column, utcnow, uuid7
 
@@ -111,8 +113,16 @@ class CredentialAuditLog(Base):
 
 
 def check(ctx: Context, credential: Credential, before: Mapping[str, Any]) -> None:
-    """What it opens is its client's."""
+    """What it opens is its client's, and what is sealed for one client opens for no other."""
+    owner = credential.client_id
     one_client(ctx, credential, before)
+    sealed = any(getattr(credential, field.key) is not None for field in CREDENTIALS.hidden)
+    if sealed and credential.client_id != owner and not is_new(credential):
+        raise InvalidError(
+            "It names a record of a client, and its secrets are sealed for the installation.",
+            hint="Store the credential anew for that client, and shred this one.",
+            field=next(iter(before)),
+        )
 
 
 CREDENTIALS = Resource(
@@ -145,6 +155,7 @@ CREDENTIALS = Resource(
     ),
     by=(("client", Credential.client_id),),
     server_set=(Credential.key_id, Credential.last_rotated_at),
+    fixed=(Credential.client_id,),
     hidden=(
         Credential.password_encrypted,
         Credential.api_key_encrypted,

@@ -1,0 +1,275 @@
+"""What is done with a secret: stored sealed, rotated, revealed with a reason, shredded. Each is on record.
+
+A secret goes in and does not come back but by :func:`reveal`, whose row in the record of touches is in the database
+before the value is opened, and in the same transaction: no row, no value.
+"""
+
+import uuid
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints
+from sqlalchemy import inspect
+
+from worklore.clients.ownership import client_of
+from worklore.kernel.action import Action, Risk
+from worklore.kernel.context import Context
+from worklore.kernel.crud import load
+from worklore.kernel.errors import BadRequestError, ConflictError, InvalidError
+from worklore.kernel.forms import PORTS, of_form
+from worklore.kernel.types import uuid7
+from worklore.kernel.wire import Clean, UtcTime, WireModel
+from worklore.vault.credential import (
+    CREDENTIALS,
+    Credential,
+    CredentialAction,
+    CredentialAuditLog,
+    CredentialType,
+    check,
+)
+from worklore.vault.envelope import read_label
+from worklore.vault.seal import Place, vault_of
+from worklore.vault.secret import MAX_SECRET, Secret
+
+
+class SecretField(StrEnum):
+    """A secret that a credential may hold."""
+
+    password = "password"  # noqa: S105 - the name of a field
+    api_key = "api_key"
+    client_secret = "client_secret"  # noqa: S105 - the name of a field
+    token = "token"  # noqa: S105 - the name of a field
+    connection_string = "connection_string"
+    totp_seed = "totp_seed"
+
+    @property
+    def column(self) -> str:
+        """The attribute of a credential that holds it sealed."""
+        return f"{self.value}_encrypted"
+
+
+Given = Annotated[SecretStr, Field(min_length=1, max_length=MAX_SECRET)]
+
+
+class Secrets(WireModel):
+    """Secrets to seal. None of them is shown again but by revealing it."""
+
+    password: Given | None = None
+    api_key: Given | None = None
+    client_secret: Given | None = None
+    token: Given | None = None
+    connection_string: Given | None = None
+    totp_seed: Given | None = None
+
+
+_Line = Annotated[str, StringConstraints(max_length=255), Clean]
+_Url = Annotated[str, StringConstraints(max_length=500), Clean, AfterValidator(of_form("url"))]
+
+
+class NewCredential(Secrets):
+    """A credential to store: what it opens and for whom, and at least one secret."""
+
+    client_id: uuid.UUID | None = None
+    service_id: uuid.UUID | None = None
+    infrastructure_id: uuid.UUID | None = None
+    credential_type: CredentialType
+    service_name: _Line
+    username: _Line | None = None
+    client_id_oauth: _Line | None = None
+    tenant_id_oauth: _Line | None = None
+    integration_code: Annotated[str, StringConstraints(max_length=100), Clean] | None = None
+    external_url: _Url | None = None
+    internal_url: _Url | None = None
+    custom_port: Annotated[int, Field(ge=PORTS[0], le=PORTS[1])] | None = None
+    expires_at: UtcTime | None = None
+    requires_vpn: bool = False
+    requires_2fa: bool = False
+    is_active: bool = True
+
+
+class Reason(WireModel):
+    """Why a secret is shown, for the record of who touched it."""
+
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=3, max_length=500), Clean]
+    fields: list[SecretField] = Field(default=[], max_length=len(SecretField))
+    """Which secrets; all that it holds when none is named."""
+
+
+class HeldCredential(WireModel):
+    """A credential, and which secrets it holds; never a secret itself."""
+
+    id: uuid.UUID
+    client_id: uuid.UUID | None
+    credential_type: CredentialType
+    service_name: str
+    holds: list[SecretField]
+    key_id: str
+    last_rotated_at: datetime | None
+    is_active: bool
+    version: int
+
+
+class Revealed(WireModel):
+    """The secrets asked for, by the names of their fields."""
+
+    id: uuid.UUID
+    secrets: dict[SecretField, str]
+
+
+def store(ctx: Context, body: NewCredential) -> HeldCredential:
+    """Store a credential with its secrets, each sealed for its own field. Only a reveal shows them again."""
+    wanted = body.model_dump(exclude=set(Secrets.model_fields), exclude_unset=True)
+    credential = Credential(id=uuid7(), **wanted)
+    _require_parents(ctx, credential)
+    check(ctx, credential, {})
+    fields = _seal(ctx, credential, body)
+    ctx.session.add(credential)
+    ctx.session.flush()
+    if ctx.principal.clients is not None:
+        load(ctx, CREDENTIALS, credential.id)
+    _touched(ctx, credential, CredentialAction.create, fields)
+    return _held(credential)
+
+
+def rotate(ctx: Context, credential: Credential, body: Secrets) -> HeldCredential:
+    """Replace secrets of a credential by new ones. Those that are not sent stay."""
+    if not credential.is_active:
+        raise ConflictError(
+            "The credential is not active.", hint="Set is_active first, or store a new one.", code="credential-inactive"
+        )
+    fields = _seal(ctx, credential, body)
+    credential.last_rotated_at = ctx.now()
+    ctx.session.flush()
+    _touched(ctx, credential, CredentialAction.rotate, fields)
+    return _held(credential)
+
+
+def reveal(ctx: Context, credential: Credential, body: Reason) -> Revealed:
+    """Show secrets of a credential. Who asked, when and why is on record before the answer leaves."""
+    if ctx.dry_run:
+        raise BadRequestError(
+            "A reveal cannot be tried out: its record would be undone, and the secret shown.",
+            code="parameter-value",
+            parameter="dry_run",
+        )
+    holds = _fields(credential)
+    fields = list(dict.fromkeys(body.fields)) or holds
+    absent = [field for field in fields if field not in holds]
+    if absent or not fields:
+        raise ConflictError(
+            f"The credential holds no {absent[0] if absent else 'secret'}.",
+            hint="Rotate it to give it one." if credential.is_active else "It may have been shredded.",
+            code="secret-absent",
+            holds=holds,
+        )
+    _touched(ctx, credential, CredentialAction.reveal, fields, reason=body.reason)
+    vault = vault_of(ctx)
+    return Revealed(
+        id=credential.id,
+        secrets={
+            field: vault.open(ctx, getattr(credential, field.column), _place(credential, field)).reveal()
+            for field in fields
+        },
+    )
+
+
+def shred(ctx: Context, credential: Credential) -> HeldCredential:
+    """Destroy the secrets of a credential for good and retire it. What it opened, and who touched it, stays known."""
+    fields = _fields(credential)
+    for field in fields:
+        setattr(credential, field.column, None)
+    credential.is_active = False
+    ctx.session.flush()
+    _touched(ctx, credential, CredentialAction.delete, fields)
+    return _held(credential)
+
+
+def _require_parents(ctx: Context, credential: Credential) -> None:
+    """Refuse a parent that is not there, or may not be known to be, in the same words."""
+    for name, model in inspect(Credential).relationships.items():
+        key = f"{name}_id"
+        value = getattr(credential, key, None)
+        if value is None:
+            continue
+        parent = ctx.session.get(model.entity.class_, value)
+        seen = ctx.principal.clients
+        if parent is None or (seen is not None and client_of(ctx, parent) not in seen):
+            raise InvalidError(f"{key}: there is no record with the id {value}.", field=key)
+
+
+def _seal(ctx: Context, credential: Credential, body: Secrets) -> list[SecretField]:
+    """Put the secrets that were sent into the credential, and say which they were."""
+    given: dict[SecretField, SecretStr] = {
+        field: secret for field in SecretField if (secret := getattr(body, field)) is not None
+    }
+    if not given:
+        raise InvalidError(
+            "There is no secret to seal.", hint=f"Send at least one of {', '.join(SecretField)}.", field="password"
+        )
+    vault = vault_of(ctx)
+    for field, text in given.items():
+        try:
+            secret = Secret(text.get_secret_value())
+        except InvalidError as error:
+            error.members = {**error.members, "field": str(field)}
+            raise
+        sealed = vault.seal(ctx, secret, _place(credential, field))
+        setattr(credential, field.column, sealed)
+        credential.key_id = str(uuid.UUID(bytes=read_label(sealed).key_id))
+    return list(given)
+
+
+def _place(credential: Credential, field: SecretField) -> Place:
+    return Place(credential.client_id, Credential.__tablename__, credential.id, field.column)
+
+
+def _fields(credential: Credential) -> list[SecretField]:
+    return [field for field in SecretField if getattr(credential, field.column) is not None]
+
+
+def _touched(
+    ctx: Context, credential: Credential, action: CredentialAction, fields: list[SecretField], **told: str
+) -> None:
+    """Write down who does what, and see it stored before anything else is done.
+
+    The address a request came from is in the log of requests, under the same request id.
+    """
+    who = {"on_behalf_of": ctx.principal.on_behalf_of, "request_id": str(ctx.request_id)}
+    details: dict[str, Any] = {"fields": [str(field) for field in fields], **who, **told}
+    ctx.session.add(
+        CredentialAuditLog(
+            credential_id=credential.id,
+            action=action,
+            user_id=ctx.principal.actor,
+            details=details,
+            timestamp=ctx.now(),
+        )
+    )
+    ctx.session.flush()
+
+
+def _held(credential: Credential) -> HeldCredential:
+    return HeldCredential(
+        id=credential.id,
+        client_id=credential.client_id,
+        credential_type=credential.credential_type,
+        service_name=credential.service_name,
+        holds=_fields(credential),
+        key_id=credential.key_id,
+        last_rotated_at=credential.last_rotated_at,
+        is_active=credential.is_active,
+        version=credential.version,
+    )
+
+
+STORE_CREDENTIAL: Final = Action(
+    run=store, name="store", path="credentials/store", scope="credential:write", risk=Risk.write
+)
+ROTATE_CREDENTIAL: Final = Action(run=rotate, name="rotate", on="credential", scope="credential:write", risk=Risk.write)
+REVEAL_CREDENTIAL: Final = Action(
+    run=reveal, name="reveal", on="credential", scope="credential:reveal", risk=Risk.secret
+)
+SHRED_CREDENTIAL: Final = Action(
+    run=shred, name="shred", on="credential", scope="credential:delete", risk=Risk.destructive
+)
