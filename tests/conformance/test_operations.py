@@ -11,6 +11,7 @@ import pytest
 
 from tests.conformance import rules
 from tests.conformance.rows import Rows
+from worklore.kernel import handles
 from worklore.kernel.db import Base
 from worklore.kernel.resource import Resource
 from worklore.kernel.wire import wire
@@ -290,10 +291,12 @@ UNOFFERED = {
     "audit_log": "offered as /audit, with filters of its own",
     "client_keys": KEYS,
     "deployment_links": "a link, made and removed by the deployment event's verbs",
+    "handles": KERNEL,
     "hub_nodes": KERNEL,
     "idempotency_keys": KERNEL,
     "infrastructure_tags": "a link, made and removed by the verbs tag and untag",
     "outbox_events": KERNEL,
+    "refresh_tokens": "told and ended by their refresh-family",
     "restore_epochs": KERNEL,
     "schema_migrations": "told by `worklore db current`",
     "sequences": KERNEL,
@@ -316,5 +319,5 @@ UNOFFERED = {
 
 
 def test_every_table_is_offered_or_says_why_not() -> None:
-    tables = {mapper.local_table.description for mapper in Base.registry.mappers}
+    tables = {mapper.local_table.description for mapper in Base.registry.mappers} | {handles.Handle.__tablename__}
     assert tables - CATALOG.by_table.keys() == UNOFFERED.keys()
