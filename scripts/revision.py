@@ -27,7 +27,7 @@ def main() -> str:
     message = " ".join(sys.argv[1:]).strip()
     if not message:
         sys.exit(__doc__)
-    head = schema_change.revisions()[-1]
+    number = max(int(revision) for revision in schema_change.revisions()) + 1
     with tempfile.TemporaryDirectory() as folder:
         database = Database(f"sqlite:///{Path(folder) / 'schema.db'}")
         try:
@@ -37,7 +37,7 @@ def main() -> str:
                     schema_change.alembic_config(connection),
                     message=message,
                     autogenerate=True,
-                    rev_id=f"{int(head) + 1:04}",
+                    rev_id=f"{number:04}",
                     process_revision_directives=keep_only_changes,
                 )
         finally:
