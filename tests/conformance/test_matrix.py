@@ -8,6 +8,7 @@ import re
 import uuid
 from collections import Counter
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 import pytest
@@ -48,7 +49,7 @@ def place(path: str, sample: dict[str, Any]) -> str:
         name = match[1]
         if name == "value":
             field = path.split("/by-")[1].split("/", maxsplit=1)[0].replace("-", "_")
-            return str(sample.get(field) or sample.get(f"{field}_id") or "x")
+            return quote(str(sample.get(field) or sample.get(f"{field}_id") or "x"), safe="")
         return PLACES.get(name) or str(sample["id"])
 
     return re.sub(r"{(\w+)}", fill, path)

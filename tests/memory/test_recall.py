@@ -2,17 +2,22 @@
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import httpx2
+from sqlalchemy import select
 
 from tests.conftest import TestHub, unique
 from tests.memory.transcripts import conversation, folder, piece, record
 from worklore.identity.roles import Role
 from worklore.identity.token import TokenKind
 from worklore.kernel.access import SYSTEM
+from worklore.kernel.context import Context
+from worklore.kernel.types import utcnow
 from worklore.memory import tokens
 from worklore.memory.recollection import recollection, warm
+from worklore.work.session import WorkSession
 
 TALK = (
     "The print server in Lyon rejects jobs since the update",
@@ -164,6 +169,14 @@ def test_questions_that_are_none(machine_api: httpx2.Client) -> None:
 
 def test_projects_in_use_are_read_before_they_are_asked(hub: TestHub, machine_api: httpx2.Client) -> None:
     identity = captured(machine_api, *TALK)
+
+    def now_in_use(ctx: Context) -> None:
+        """The latest, whatever other tests have left."""
+        session = ctx.session.scalars(select(WorkSession).order_by(WorkSession.created_at.desc())).first()
+        assert session is not None
+        session.last_turn_at = utcnow() + timedelta(days=36_500)
+
+    hub.database.write(now_in_use)
     with hub.database.read(SYSTEM) as ctx:
         ctx.derived.pop("recollection", None)
         warm(ctx)

@@ -184,7 +184,8 @@ def _swap_files(target: Path, beside: Path) -> str | None:
 
 def _second_name(file: Path, name: Path) -> None:
     try:
-        os.link(file, name)
+        if not (name.exists() and name.samefile(file)):  # a restore killed a moment ago has kept it already
+            os.link(file, name)
     except OSError:  # a file system without links
         shutil.copy2(file, name)
 
