@@ -7,7 +7,7 @@ before the value is opened, and in the same transaction: no row, no value.
 import uuid
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 from sqlalchemy import inspect
@@ -24,13 +24,13 @@ from worklore.vault.credential import (
     CREDENTIALS,
     Credential,
     CredentialAction,
-    CredentialAuditLog,
     CredentialType,
     check,
 )
 from worklore.vault.envelope import read_label
 from worklore.vault.seal import Place, vault_of
 from worklore.vault.secret import MAX_SECRET, Secret
+from worklore.vault.touch import touched
 
 
 class SecretField(StrEnum):
@@ -128,7 +128,7 @@ def store(ctx: Context, body: NewCredential) -> HeldCredential:
     ctx.session.flush()
     if ctx.principal.clients is not None:
         load(ctx, CREDENTIALS, credential.id)
-    _touched(ctx, credential, CredentialAction.create, fields)
+    touched(ctx, credential, CredentialAction.create, fields)
     return _held(credential)
 
 
@@ -141,7 +141,7 @@ def rotate(ctx: Context, credential: Credential, body: Secrets) -> HeldCredentia
     fields = _seal(ctx, credential, body)
     credential.last_rotated_at = ctx.now()
     ctx.session.flush()
-    _touched(ctx, credential, CredentialAction.rotate, fields)
+    touched(ctx, credential, CredentialAction.rotate, fields)
     return _held(credential)
 
 
@@ -163,7 +163,7 @@ def reveal(ctx: Context, credential: Credential, body: Reason) -> Revealed:
             code="secret-absent",
             holds=holds,
         )
-    _touched(ctx, credential, CredentialAction.reveal, fields, reason=body.reason)
+    touched(ctx, credential, CredentialAction.reveal, fields, reason=body.reason)
     vault = vault_of(ctx)
     return Revealed(
         id=credential.id,
@@ -181,7 +181,7 @@ def shred(ctx: Context, credential: Credential) -> HeldCredential:
         setattr(credential, field.column, None)
     credential.is_active = False
     ctx.session.flush()
-    _touched(ctx, credential, CredentialAction.delete, fields)
+    touched(ctx, credential, CredentialAction.delete, fields)
     return _held(credential)
 
 
@@ -226,27 +226,6 @@ def _place(credential: Credential, field: SecretField) -> Place:
 
 def _fields(credential: Credential) -> list[SecretField]:
     return [field for field in SecretField if getattr(credential, field.column) is not None]
-
-
-def _touched(
-    ctx: Context, credential: Credential, action: CredentialAction, fields: list[SecretField], **told: str
-) -> None:
-    """Write down who does what, and see it stored before anything else is done.
-
-    The address a request came from is in the log of requests, under the same request id.
-    """
-    who = {"on_behalf_of": ctx.principal.on_behalf_of, "request_id": str(ctx.request_id)}
-    details: dict[str, Any] = {"fields": [str(field) for field in fields], **who, **told}
-    ctx.session.add(
-        CredentialAuditLog(
-            credential_id=credential.id,
-            action=action,
-            user_id=ctx.principal.actor,
-            details=details,
-            timestamp=ctx.now(),
-        )
-    )
-    ctx.session.flush()
 
 
 def _held(credential: Credential) -> HeldCredential:
