@@ -12,11 +12,11 @@ from pathlib import Path
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from worklore.app import build
+from worklore.kernel import envelope
 from worklore.kernel.access import SYSTEM
+from worklore.kernel.envelope import Label
 from worklore.kernel.settings import Settings
 from worklore.kernel.types import uuid7
-from worklore.vault import envelope
-from worklore.vault.envelope import Label
 from worklore.vault.seal import Place, vault_of
 from worklore.vault.secret import Secret
 

@@ -16,11 +16,11 @@ from Crypto.Hash import SHA256
 from Crypto.Protocol.KDF import HKDF
 
 from tests.conftest import TestHub
+from worklore.kernel import envelope
 from worklore.kernel.access import SYSTEM
+from worklore.kernel.envelope import DamagedError, Label
 from worklore.kernel.errors import UnavailableError
 from worklore.kernel.types import uuid7
-from worklore.vault import envelope
-from worklore.vault.envelope import DamagedError, Label
 from worklore.vault.hierarchy import newest_client_key, unwrap
 from worklore.vault.seal import Place, vault_of
 from worklore.vault.secret import Secret

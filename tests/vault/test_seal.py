@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from worklore.clients.client import Client
+from worklore.kernel import envelope
 from worklore.kernel.access import SYSTEM
 from worklore.kernel.audit import AuditEntry
 from worklore.kernel.context import Context, ReadContext
+from worklore.kernel.envelope import DamagedError, Label
 from worklore.kernel.errors import UnavailableError
 from worklore.kernel.transaction import Database, Operation
 from worklore.kernel.types import uuid7
-from worklore.vault import envelope
-from worklore.vault.envelope import DamagedError, Label
 from worklore.vault.keys import ClientKey
 from worklore.vault.opening import Watch
 from worklore.vault.seal import Place, vault_of

@@ -43,6 +43,9 @@ CACHE_SIZE: Final = 4096
 LONGEST: Final = 4096
 """Characters of a token; ours have a few hundred."""
 
+REVEAL: Final = "credential:reveal"
+"""The scope by which a grant lets an agent see secrets: by its name, never by a wildcard."""
+
 FOREIGN_KEYS: Final = frozenset({"jku", "jwk", "x5u", "x5c", "crit"})
 """Members of a head that would have us look for a key elsewhere, or that we would have to understand."""
 
@@ -235,6 +238,8 @@ class Authenticator:
             machine_id=row.machine_id,
             clients=_clients(ctx, user),
             on_behalf_of=user.email,
+            # Whoever made it has said what it is for.
+            sees_secrets=row.kind is TokenKind.user and bool(row.scopes),
         )
         return _known(user, principal, row.expires_at.timestamp())
 
@@ -263,6 +268,7 @@ class Authenticator:
             on_behalf_of=user.email,
             agent_id=agent.id,
             task_grant_id=grant.id,
+            sees_secrets=REVEAL in grant.scopes,
         )
         return _known(user, principal, min(row.expires_at, grant.expires_at).timestamp())
 
@@ -293,7 +299,12 @@ class Authenticator:
             if family is None or family.revoked_at is not None:
                 raise _invalid("The sign-in of this token was ended.")
         principal = Principal(
-            PrincipalKind.user, user.email, SCOPES[user.role], user_id=user.id, clients=_clients(ctx, user)
+            PrincipalKind.user,
+            user.email,
+            SCOPES[user.role],
+            user_id=user.id,
+            clients=_clients(ctx, user),
+            sees_secrets=True,
         )
         return _known(user, principal, float(claims["exp"]))
 

@@ -36,6 +36,8 @@ class Principal:
         clients: ids of the clients it is limited to; None for no limit. Rows without a client are invisible to a
             limited principal.
         agent_id: the agent that acts, for the user ``user_id``, by the grant ``task_grant_id``.
+        sees_secrets: that secrets may be shown to it, if its scopes allow it too. A machine's token is held by every
+            program that runs there, agents among them, so its scopes alone do not say that somebody may look.
     """
 
     kind: PrincipalKind
@@ -47,6 +49,7 @@ class Principal:
     on_behalf_of: str | None = None
     agent_id: uuid.UUID | None = None
     task_grant_id: uuid.UUID | None = None
+    sees_secrets: bool = False
     _granted: dict[str, bool] = field(default_factory=dict[str, bool], compare=False, repr=False)
 
     @property

@@ -13,10 +13,10 @@ from typing import Final
 from sqlalchemy import select
 
 from worklore.kernel.context import Context, ReadContext
+from worklore.kernel.envelope import KEY, DamagedError, Label, lengths, read_label, seal, unseal
 from worklore.kernel.epoch import RestoreEpoch
 from worklore.kernel.errors import ConflictError, HubError, UnavailableError
 from worklore.kernel.types import uuid7
-from worklore.vault.envelope import KEY, DamagedError, Label, lengths, read_label, seal, unseal
 from worklore.vault.keyring import Keyring, VaultKeyBytes, new_key
 from worklore.vault.keys import ClientKey, KeyState, VaultKey
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from worklore.kernel.envelope import KEY, derive
 from worklore.kernel.errors import ConflictError, NotFoundError, UnavailableError
-from worklore.vault.envelope import KEY, derive
 
 COMMAND_SECONDS: Final = 30
 ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")

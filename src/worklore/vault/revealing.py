@@ -16,6 +16,7 @@ from worklore.clients.ownership import client_of
 from worklore.kernel.action import Action, Risk
 from worklore.kernel.context import Context
 from worklore.kernel.crud import load
+from worklore.kernel.envelope import read_label
 from worklore.kernel.errors import BadRequestError, ConflictError, InvalidError
 from worklore.kernel.forms import PORTS, of_form
 from worklore.kernel.types import uuid7
@@ -27,7 +28,6 @@ from worklore.vault.credential import (
     CredentialType,
     check,
 )
-from worklore.vault.envelope import read_label
 from worklore.vault.seal import Place, vault_of
 from worklore.vault.secret import MAX_SECRET, Secret
 from worklore.vault.touch import touched

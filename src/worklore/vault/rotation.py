@@ -9,10 +9,10 @@ from typing import Final
 from sqlalchemy import func, select
 
 from worklore.kernel.context import Context, ReadContext
+from worklore.kernel.envelope import DamagedError
 from worklore.kernel.errors import ConflictError, NotFoundError, UnavailableError
 from worklore.kernel.nodes import HubNode
 from worklore.kernel.transaction import Database
-from worklore.vault.envelope import DamagedError
 from worklore.vault.hierarchy import active_key, installation_id, proves, unwrap, wrap
 from worklore.vault.keyring import Keyring, VaultKeyBytes
 from worklore.vault.keys import ClientKey, KeyState, SigningKey, VaultKey

@@ -13,11 +13,11 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Final
 
+from worklore.kernel import envelope
 from worklore.kernel.access import Principal
 from worklore.kernel.context import Context, ReadContext
+from worklore.kernel.envelope import DamagedError, derive, lengths
 from worklore.kernel.errors import UnavailableError
-from worklore.vault import envelope
-from worklore.vault.envelope import DamagedError, derive, lengths
 from worklore.vault.hierarchy import OpenKey, Refusal, make_client_key, newest_client_key, unwrap
 from worklore.vault.keyring import Keyring
 from worklore.vault.keys import ClientKey
