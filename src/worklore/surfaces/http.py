@@ -4,7 +4,7 @@ On SQLite short reads run where they arrive, on the event loop, and writes wait 
 occupying a thread; on a server database each request makes one hop to a worker thread, with everything it needs.
 """
 
-import hashlib
+import hmac
 import re
 import threading
 import uuid
@@ -27,9 +27,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from worklore.identity.token import Authenticator
+from worklore.identity.token import Authenticator, rights_changed
 from worklore.kernel.access import Principal, PrincipalKind
 from worklore.kernel.context import Context, ReadContext
 from worklore.kernel.db import POOL_SIZE, is_away
@@ -69,6 +69,9 @@ LONG_READS: Final = 2
 """Long reads under way at once where the database is in the process."""
 MAX_ERRORS: Final = 50
 """Faults of a body that are told."""
+
+NEVER_KEPT: Final = {"cache-control": "no-store"}
+"""The headers of an answer that holds a secret."""
 
 SECRET: Final = re.compile("(pass\\w*|secret|tokens?|code|key|credential|seed|value|connection_string)$", re.IGNORECASE)
 """Fields whose values are never repeated."""
@@ -178,15 +181,48 @@ def _head_too_large(scope: Scope) -> HubError | None:
     return None
 
 
+class Uncached:
+    """Middleware that keeps answers of the API out of shared caches, and has a copy asked for again before it is used.
+
+    Args:
+        app: answers.
+        root: the path of the API. What is not below it is left as it is.
+    """
+
+    def __init__(self, app: ASGIApp, root: str) -> None:
+        self._app = app
+        self._root = f"{root}/"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Add ``Cache-Control`` to an answer that says nothing of it."""
+        if scope["type"] != "http" or not scope["path"].startswith(self._root):
+            await self._app(scope, receive, send)
+            return
+
+        async def told(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = message.setdefault("headers", [])
+                if not any(name == b"cache-control" for name, _ in headers):
+                    message["headers"] = [*headers, (b"cache-control", b"private, no-cache")]
+            await send(message)
+
+        await self._app(scope, receive, told)
+
+
 class BoundedRoute(APIRoute):
-    """A route whose body FastAPI reads by itself: bounded as :func:`read_body` bounds all others."""
+    """A route whose body FastAPI reads by itself: bounded as :func:`read_body` bounds all others.
+
+    Its answers are about who may act, mostly secrets, and are kept nowhere.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's own handler, given a request whose body is there already."""
         answer = super().get_route_handler()
 
         async def bounded(request: Request) -> Response:
-            return await answer(_Read(request.scope, await read_body(request)))
+            told = await answer(_Read(request.scope, await read_body(request)))
+            told.headers.update(NEVER_KEPT)
+            return told
 
         return bounded
 
@@ -240,25 +276,10 @@ def _value_of(item: ErrorDetails) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class Once:
-    """A caller's Idempotency-Key and the digest of the request it stands for."""
+    """A caller's Idempotency-Key and the keyed digest of the request it stands for."""
 
     key: str
     digest: str
-
-
-def idempotency(request: Request, body: bytes) -> Once | None:
-    """The request's key, if it has one.
-
-    Raises:
-        BadRequestError: the key is longer than ``MAX_KEY`` or not printable ASCII.
-    """
-    key = request.headers.get("idempotency-key")
-    if key is None:
-        return None
-    if not 0 < len(key) <= MAX_KEY or not (key.isascii() and key.isprintable()):
-        raise BadRequestError(f"An Idempotency-Key has 1 to {MAX_KEY} printable characters.", code="idempotency-key")
-    head = f"{request.method} {request.url.path}?{request.url.query}\n{request.headers.get('if-match', '')}\n"
-    return Once(key, hashlib.sha256(head.encode() + body).hexdigest())
 
 
 class Gateway:
@@ -275,6 +296,23 @@ class Gateway:
         # A database in the process shares its interpreter: more threads than a few only wait for each other.
         return CapacityLimiter(LONG_READS if self.database.is_sqlite else POOL_SIZE)
 
+    def once(self, request: Request, body: bytes) -> Once | None:
+        """The request's key, if it has one, and a keyed digest: a body may hold a secret that is short enough to guess.
+
+        Raises:
+            BadRequestError: the key is longer than ``MAX_KEY`` or not printable ASCII.
+        """
+        key = request.headers.get("idempotency-key")
+        if key is None:
+            return None
+        if not 0 < len(key) <= MAX_KEY or not (key.isascii() and key.isprintable()):
+            detail = f"An Idempotency-Key has 1 to {MAX_KEY} printable characters."
+            raise BadRequestError(detail, code="idempotency-key")
+        head = (
+            f"request:{request.method} {request.url.path}?{request.url.query}\n{request.headers.get('if-match', '')}\n"
+        )
+        return Once(key, hmac.new(self.authenticator.key.pepper, head.encode() + body, "sha256").hexdigest())
+
     def principal(self, request: Request) -> Principal:
         """Who asks.
 
@@ -289,7 +327,8 @@ class Gateway:
         known = self.authenticator.cached(token)
         if known is None:
             with self.database.read(_NOBODY) as ctx:
-                known = self.authenticator.authenticate(ctx, token)
+                address = request.client.host if request.client else None
+                known = self.authenticator.authenticate(ctx, token, address)
         request.state.principal = known
         return known
 
@@ -346,7 +385,17 @@ class Gateway:
         dry_run: bool = False,
         principal: Principal | None = None,
     ) -> T:
-        """Run a unit of work for the caller and commit it. ``principal`` stands in where nobody is signed in."""
+        """Run a unit of work for the caller and commit it. ``principal`` stands in where nobody is signed in.
+
+        What this node remembers of tokens ends with a change of rights, before the caller has the answer.
+        """
+        changed = False
+
+        def watched(ctx: Context) -> T:
+            nonlocal changed
+            result = work(ctx)
+            changed = rights_changed(ctx)
+            return result
 
         def prepare() -> tuple[Principal, Operation]:
             actor = principal or self.principal(request)
@@ -363,13 +412,17 @@ class Gateway:
         def run() -> T:
             actor, operation = prepare()
             with self._alone(actor, once):
-                return self.database.write(work, operation)
+                return self.database.write(watched, operation)
 
-        if not self.database.is_sqlite:
-            return await to_thread.run_sync(run, limiter=self._limiter)
-        actor, operation = prepare()
-        with self._alone(actor, once):
-            return await wrap_future(self.database.submit(work, operation))
+        if self.database.is_sqlite:
+            actor, operation = prepare()
+            with self._alone(actor, once):
+                result = await wrap_future(self.database.submit(watched, operation))
+        else:
+            result = await to_thread.run_sync(run, limiter=self._limiter)
+        if changed:
+            self.authenticator.forget()
+        return result
 
     @contextmanager
     def _alone(self, actor: Principal, once: Once | None) -> Generator[None]:
@@ -455,9 +508,10 @@ async def _on_unknown_error(request: Request, error: Exception) -> Response:
     return problem(HubError("The hub failed to answer; its log says why, under this request id."), request)
 
 
-def install_errors(app: FastAPI) -> None:
-    """Answer every error as a problem document."""
+def install_errors(app: FastAPI, root: str) -> None:
+    """Answer every error as a problem document, and let no cache keep what is below the API's root."""
     app.add_middleware(BoundedHead)
+    app.add_middleware(Uncached, root=root)
     handlers: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
         HubError: _on_hub_error,
         HTTPException: _on_http_error,
