@@ -25,7 +25,7 @@ AT_ONCE = 50
 @pytest.fixture
 def person(new_person: Any) -> Person:
     made: Person = new_person()
-    made.api.post("/auth/password", json={"password": PASSWORD}).raise_for_status()
+    made.join().raise_for_status()
     return made
 
 
@@ -110,7 +110,7 @@ def test_a_sign_in_ends_when_idle_and_in_any_case(hub: TestHub, person: Person) 
 
 def change_password(person: Person, _: Any, __: str) -> None:
     body = {"password": PASSWORD * 2, "current": PASSWORD}
-    person.api.post("/auth/password", json=body).raise_for_status()
+    person.signed_in.post("/auth/password", json=body).raise_for_status()
 
 
 def demote(person: Person, api: Any, _: str) -> None:

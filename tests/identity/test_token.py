@@ -17,9 +17,9 @@ from sqlalchemy import select
 
 from tests.conftest import TestHub, unique
 from tests.identity.conftest import Person, refusal
-from worklore.identity.keys import HubKey
+from worklore.identity.keys import HubKey, keyed_hash
 from worklore.identity.roles import Role
-from worklore.identity.token import ApiToken, keyed_hash, new_token
+from worklore.identity.token import ApiToken, new_token
 
 
 def key_of(hub: TestHub) -> HubKey:
