@@ -16,7 +16,7 @@ from sqlalchemy import select, update
 
 from tests.conftest import TestHub, unique
 from tests.identity.conftest import PASSWORD, Person, refusal
-from worklore.identity import password
+from worklore.identity import password as passwords
 from worklore.identity.limit import RateLimit
 from worklore.identity.renewal import Caller
 from worklore.identity.sign_in import (
@@ -80,7 +80,7 @@ def test_a_hash_is_made_for_nobody_too(sqlite_hub: TestHub, monkeypatch: pytest.
         hashed.append(stored)
         return PasswordHasher().verify(stored, password)
 
-    monkeypatch.setattr(password, "_HASHER", SimpleNamespace(verify=verify))
+    monkeypatch.setattr(passwords, "_HASHER", SimpleNamespace(verify=verify))
     assert Person(sqlite_hub, f"{unique('nobody')}@example.com", "").sign_in(WRONG).status_code == 401
     assert len(hashed) == 1
     assert hashed[0].startswith("$argon2id$")
@@ -185,7 +185,7 @@ def test_a_weak_hash_is_made_anew_at_the_next_sign_in(hub: TestHub, person: Pers
 
 
 def test_a_huge_password_is_refused_before_it_is_hashed(sqlite_hub: TestHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(password, "_HASHER", None)
+    monkeypatch.setattr(passwords, "_HASHER", None)
     body = {"email": "somebody@example.com", "password": "x" * 1_000_000}
     assert refusal(sqlite_hub.client().post("/auth/sign-in", json=body)) == (422, "invalid")
 
