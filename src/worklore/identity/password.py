@@ -85,10 +85,11 @@ def require_good(password: SecretStr, email: str) -> None:
     Raises:
         InvalidError: it is not; the password itself is not repeated.
     """
-    text = normalised(password.get_secret_value())
+    typed = password.get_secret_value()
+    text = normalised(typed)
     folded, address = text.casefold(), email.strip().casefold()
     name = address.partition("@")[0]
-    if len(text) < SHORTEST:
+    if min(len(text), len(typed)) < SHORTEST:
         raise _refused(f"a password has at least {SHORTEST} characters", "Take several words.")
     if address in folded or (len(name) >= PART and name in folded):
         raise _refused(

@@ -52,11 +52,16 @@ def check(ctx: Context, user: User, before: Mapping[str, Any]) -> None:
     role = user.role or Role.technician  # pyright: ignore[reportUnnecessaryComparison] - a new record has no defaults yet
     if role is Role.agent:
         raise InvalidError("role (agent) is for agents; people have one of the others.", field="role")
-    require_rank(ctx, {role, before.get("role", role)}, rights=role if not before or "role" in before else None)
+    former = before.get("role", role)
     disabled = before.get("is_active") is True and not user.is_active
     limited = before.get("is_limited") is False and user.is_limited
-    if disabled or limited or "role" in before:
-        require_way_in(ctx, user, was_owner=before.get("role", role) is Role.owner)
+    loses = disabled or limited or "role" in before
+    if loses and user.id == ctx.principal.user_id:
+        # First, since what the caller is from now on is no measure of what they may.
+        require_way_in(ctx, user, was_owner=former is Role.owner)
+    require_rank(ctx, {role, former}, rights=role if not before or "role" in before else None)
+    if loses:
+        require_way_in(ctx, user, was_owner=former is Role.owner)
     if {"role", "is_active", "is_limited"} & before.keys():
         user.generation += 1
 
