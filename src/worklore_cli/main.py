@@ -107,11 +107,15 @@ def connect(
 
 def _ask_password() -> str:
     say("A password of your own lets you sign in without this machine. If you have one, it stays as it is.")
-    return str(
-        typer.prompt(
-            "Password (Enter: none)", default="", hide_input=True, show_default=False, confirmation_prompt=True
-        )
-    )
+    while True:
+        given = _hidden("Password (Enter: none)")
+        if not given or given == _hidden("Once more"):
+            return given
+        say("The two differ")
+
+
+def _hidden(text: str) -> str:
+    return str(typer.prompt(text, default="", hide_input=True, show_default=False))
 
 
 @app.command()
