@@ -251,6 +251,17 @@ def test_a_repeat_under_a_key_is_done_once(changeable: Resource, rows: Any, hub:
     assert len(audit(hub, first.json()["id"])) == 2
 
 
+def test_a_change_repeated_under_a_key_is_not_stale(rows: Any, api: httpx2.Client) -> None:
+    made = rows.create(CATALOG.by_name["client"])
+    once = {"idempotency-key": str(uuid.uuid4()), "if-match": f'"{made["version"]}"'}
+    first, again = (api.patch(f"/clients/{made['id']}", json={"notes": "moved"}, headers=once) for _ in range(2))
+    assert (first.status_code, again.status_code) == (200, 200), again.text
+    assert again.json() == first.json()
+    assert first.json()["version"] == made["version"] + 1
+    other = once | {"idempotency-key": str(uuid.uuid4())}
+    assert code(api.patch(f"/clients/{made['id']}", json={"notes": "again"}, headers=other)) == (412, "stale-version")
+
+
 def test_a_key_many_use_at_once_has_one_effect(rows: Any, hub: Any, api: httpx2.Client) -> None:
     resource = CATALOG.by_name["machine"]
     key, body = {"idempotency-key": str(uuid.uuid4())}, rows.body(resource, full=False)
