@@ -27,6 +27,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from worklore.identity.token import Authenticator
@@ -60,6 +61,8 @@ MAX_HEADERS: Final = 64 * 1024
 
 IDLE_SECONDS: Final = 30
 """How long a body may pause."""
+
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 MAX_INSTANCE: Final = 200
 """Characters of a path that a problem repeats."""
@@ -424,12 +427,26 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
         return problem(
             NotFoundError(f"There is nothing at {request.url.path[:MAX_INSTANCE]}.", code="no-such-path"), request
         )
+    headers = dict(error.headers or {})
     known = HubError(str(error.detail), code="http-error")
     known.members = {"status": error.status_code, "title": str(error.detail)}
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["allow"] = ", ".join(offered(request))
+        known.detail = f"{request.method} is not offered here; {headers['allow']} is."
     answer = problem(known, request)
     answer.status_code = error.status_code
-    answer.headers.update(error.headers or {})
+    answer.headers.update(headers)
     return answer
+
+
+def offered(request: Request) -> list[str]:
+    """The methods that any route takes at the request's path; one path can be that of several routes."""
+    routes = request.app.router.routes
+    return [
+        method
+        for method in METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:

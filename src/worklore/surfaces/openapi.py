@@ -363,9 +363,10 @@ def install_openapi(app: FastAPI, root: str, operations: Sequence[Operation], ca
 
     def answer(request: Request) -> Response:
         text, tag = served()
+        headers = {"etag": tag, "cache-control": "no-cache"}
         if known_already(request, tag):
-            return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"etag": tag})
-        return JsonResponse(text, headers={"etag": tag})
+            return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+        return JsonResponse(text, headers=headers)
 
     app.openapi = made  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
     app.router.routes.insert(0, Route(app.openapi_url or "", answer))
