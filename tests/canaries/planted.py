@@ -5,6 +5,7 @@ form, holds a secret. A search for one mark in all its forms takes as long for a
 """
 
 import base64
+import re
 import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -128,7 +129,8 @@ class Finder:
 
     def found(self, place: str, content: bytes, but: frozenset[str] = frozenset()) -> Iterator[Hit]:
         """The first hit of each secret in each form."""
-        lower = content.lower()
+        # What is escaped within what is escaped has two backslashes for one, or four.
+        lower = re.sub(rb"\\\\+", rb"\\", content.lower())
         for what, patterns in self._patterns.items():
             if what in but:
                 continue

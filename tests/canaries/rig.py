@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from sqlalchemy import create_engine, text
+from sqlalchemy import Update, create_engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
@@ -23,7 +23,7 @@ from tests.conftest import NO_TLS, run_on_server
 from worklore.ops.backups import opened
 from worklore.ops.sealed_file import read_head
 
-KEYS = ("keyring", "hub.key")
+KEYS = ("keyring", "hub.key", "passphrase")
 """Files that hold what opens secrets, and that nobody but the hub reads."""
 
 PIECE = 16 * 1024 * 1024
@@ -99,11 +99,9 @@ class Rig:
         self.token = answer.json()["token"]
         self.finder.know("the machine's token", self.token)
         self._sign_in(answer.json()["user"]["email"])
-        for name in KEYS:
-            lines = (self.data / name).read_text().split()
-            self.finder.know(
-                f"a key of {name}", *[part for line in lines for part in line.split(":") if len(part) > 40]
-            )
+        for name in KEYS[:2]:
+            parts = (self.data / name).read_text().replace(":", " ").split()
+            self.finder.know(f"a key of {name}", *[part for part in parts if len(part) > 40])
 
     def _sign_in(self, email: str) -> None:
         password = self.plant()
@@ -174,15 +172,12 @@ class Rig:
 
     # --- its database -----------------------------------------------------------------------------------------------
 
-    def sql(self, *statements: str, **values: Any) -> list[Any]:
-        """Statements past the hub; the rows of the last."""
+    def sql(self, *statements: str | Update) -> None:
+        """Statements past the hub."""
         engine = create_engine(self.database, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-        rows: list[Any] = []
         with engine.connect() as connection:
             for statement in statements:
-                result = connection.execute(text(statement), values)
-                rows = list(result) if result.returns_rows else []
-        return rows
+                connection.execute(text(statement) if isinstance(statement, str) else statement)
 
     def hang_up(self) -> None:
         """Have the server end every connection of the hub."""

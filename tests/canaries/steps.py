@@ -12,8 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from sqlalchemy import update
+
 from tests.canaries.planted import KINDS
 from tests.canaries.rig import Rig
+from worklore.vault.credential import Credential
 
 HELD_IN = dict(zip(KINDS[:6], KINDS[:6], strict=True)) | {"private_key": "token"}
 """The field of a credential that holds a secret of each kind."""
@@ -194,7 +197,7 @@ def secrets_are_sent_where_tokens_ids_and_parameters_belong(rig: Rig) -> None:
     ):
         rig.api("GET", path)
         rig.api("POST", path, *REFUSED, json={})
-        rig.api("GET", path, 401, 404, token=None)
+        rig.api("GET", path, *REFUSED, token=None)
     for query in (
         f"{asked}=1",
         f"token={asked}",
@@ -236,7 +239,7 @@ def people_mistype_their_passwords(rig: Rig) -> None:
     refused(rig, "POST", "/auth/setup", token=None, json=code | {"code": [rig.plant("totp_seed")]})
     refused(rig, "POST", "/auth/agent-token", json={"task_grant_id": rig.plant("api_key")})
     user = rig.api("GET", "/me", 200).json()["user"]["id"]
-    for change in ({"password_hash": rig.plant()}, {"email": rig.plant()}, {rig.plant(): 1}):
+    for change in ({"password_hash": rig.plant()}, {"email": [rig.plant()]}, {rig.plant(): 1}):
         refused(rig, "PATCH", f"/users/{user}", json=change)
 
 
@@ -268,14 +271,7 @@ def questions_and_prompts_are_not_kept(rig: Rig) -> None:
 
 def a_value_that_is_damaged_is_not_shown(rig: Rig) -> None:
     key, _ = stored(rig)
-    named = uuid.UUID(key)
-    value = {"sqlite": f"'{named.hex}'", "mariadb": f"'{named}'", "postgresql": f"'{named}'"}[rig.dialect]
-    noise = {"sqlite": "x'00'", "mariadb": "x'00'", "postgresql": "'\\x00'::bytea"}[rig.dialect]
-    [(left,)] = rig.sql(
-        f"UPDATE credentials SET password_encrypted = {noise} WHERE id = {value}",
-        f"SELECT count(*) FROM credentials WHERE id = {value} AND password_encrypted = {noise}",
-    )
-    assert left == 1
+    rig.sql(update(Credential).where(Credential.id == uuid.UUID(key)).values(password_encrypted=b"\0"))
     ask = {"reason": "the server does not answer"}
     rig.api("POST", f"/credentials/{key}/reveal", 503, token=rig.person, json=ask)
 
@@ -336,9 +332,9 @@ def commands_are_typed(rig: Rig) -> None:
     rig.command("credential", "list", "--search", secret)
     for noun in ("credential-audit-log", "api-audit-entry", "user", "api-token"):
         rig.command(noun, "list", "--csv")
-    for arguments in (["audit", "export"], ["audit", "history", key], ["config", "show"], ["keys", "status"]):
+    for arguments in (["audit", "export"], ["audit", "history", key], ["config", "show"]):
         rig.command(*arguments, hub=True)
-    file = rig.folder.parent / "passphrase"
+    file = rig.folder / "passphrase"
     file.touch(mode=0o600)
     file.write_text(PASSPHRASE)
     rig.finder.know("the passphrase of the backups", PASSPHRASE)

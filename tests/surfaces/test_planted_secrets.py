@@ -35,7 +35,7 @@ FORMS: dict[str, Callable[[str], bytes]] = {
 
 @pytest.fixture
 def rig(database_url: URL, tmp_path: Path) -> Iterator[Rig]:
-    made = Rig(tmp_path / "rig", database_url)
+    made = Rig(tmp_path, database_url)
     try:
         yield made
     finally:
@@ -55,14 +55,14 @@ def test_the_search_finds_what_is_planted_in_each_form() -> None:
 
 def test_the_search_finds_a_secret_that_was_written_into_a_note(sqlite_hub: Any, tmp_path: Path) -> None:
     """The same search, on places where there is something to find: an answer, the database's file and its dump."""
-    rig = Rig(tmp_path, sqlite_hub.database.url)
+    rig = Rig(tmp_path / "rig", sqlite_hub.database.url)
     rig.url, rig.token = sqlite_hub.url, sqlite_hub.token()
     for form, made in FORMS.items():
         note = made(rig.plant()).decode("latin-1").replace("\0", "")
         new = {"name": f"{rig.plant.mark[:4]} {rig.plant.made}", "type": "internal", "notes": note}
         before = len(rig.finder.hits)
         rig.api("POST", "/clients", 201, json=new)
-        assert len(rig.finder.hits) > before or form == "UTF-16", form
+        assert len(rig.finder.hits) > before, form
     rig.finder.hits.clear()
     rig.finder.search("dump", rig.dump())
     assert {hit.form.partition(" at ")[0] for hit in rig.finder.hits} >= {"raw", "base64", "hexadecimal"}
@@ -81,9 +81,12 @@ def test_no_planted_secret_is_found_where_it_does_not_belong(rig: Rig) -> None:
     assert {200, 401, 403, 404, 422, 500, 503} - {403} <= set(rig.statuses)
     rig.search_everything()
     assert rig.end(signal.SIGTERM) == 0
+    rig.command("keys", "status", hub=True)
     rig.search_everything()
     finder = rig.finder
     figures = f"{rig.plant.made} secrets planted and {finder.known - 1} of the hub's own on {rig.dialect}; "
     figures += f"{len(rig.statuses)} requests, {finder.places} places of {finder.searched:,} bytes searched"
     sys.stdout.write(f"\n{figures}: {len(finder.hits)} found\n")
+    for hit in finder.hits:
+        sys.stdout.write(f"  {hit.what} in {hit.place}, {hit.form}, at {hit.offset}\n")
     assert finder.hits == [], figures
