@@ -33,9 +33,10 @@ from worklore.ops.backup import BackupType
 from worklore.ops.retention import expire, kept
 from worklore.ops.sealed_file import read_secret
 from worklore.resources import CATALOG
-from worklore.surfaces import agents, audit, health, rest, sign_in
+from worklore.surfaces import agents, audit, health, reference, rest, sign_in
 from worklore.surfaces.api_audit import ApiAudit, Bodies
 from worklore.surfaces.dispatch import Dispatch
+from worklore.surfaces.headers import SafeHeaders
 from worklore.surfaces.http import Gateway, install_errors
 from worklore.surfaces.openapi import install_openapi
 from worklore.vault.keyring import Keyring, load_keyring
@@ -163,7 +164,7 @@ def build(settings: Settings, *, upgrade: bool = False) -> Hub:
         witness.start()
         Thread(target=_warm, args=(database,), name="warm-memory", daemon=True).start()
 
-    app = ApiAudit(create_app(gateway, settings, on_start=start), journal, Bodies(ROOT, CATALOG))
+    app = SafeHeaders(ApiAudit(create_app(gateway, settings, on_start=start), journal, Bodies(ROOT, CATALOG)))
     return Hub(settings, database, gateway, runner, requests, witness, vault, watch, app)
 
 
@@ -223,7 +224,7 @@ def create_app(gateway: Gateway, settings: Settings, *, on_start: Callable[[], N
         title="Worklore",
         version=VERSION,
         description=DESCRIPTION,
-        docs_url="/api/docs",
+        docs_url=None,  # FastAPI's page loads its script from another host
         redoc_url=None,
         openapi_url="/api/openapi.json",
         redirect_slashes=False,
@@ -235,6 +236,7 @@ def create_app(gateway: Gateway, settings: Settings, *, on_start: Callable[[], N
     app.include_router(sign_in.routes(gateway, access, timedelta(days=settings.token_days)), prefix=ROOT)
     app.include_router(agents.routes(gateway), prefix=ROOT)
     app.include_router(audit.routes(gateway), prefix=ROOT)
+    app.router.routes.extend(reference.routes("/api/docs"))
     derived = list(rest.operations(CATALOG, gateway))
     app.router.routes.insert(0, Dispatch(ROOT, derived))
     install_openapi(app, ROOT, derived, CATALOG)

@@ -121,6 +121,11 @@ def test_the_wheel_holds_three_packages_and_no_test(wheel: Path) -> None:
     assert {f"{top}/py.typed" for top in tops} <= set(names)
     assert "worklore_client/hook.py" in names
     assert any(name.startswith("worklore/migrations/versions/") for name in names)
+    page = {"reference.html", "reference.js", "swagger-ui/LICENSE", "swagger-ui/NOTICE", "swagger-ui/ORIGIN.txt"}
+    page |= {
+        f"swagger-ui/{name}" for name in ("swagger-ui.css", "swagger-ui-bundle.js", "swagger-ui-bundle.js.LICENSE.txt")
+    }
+    assert {f"worklore/surfaces/static/{name}" for name in page} <= set(names)
 
 
 def test_the_wheel_says_what_it_is(wheel: Path) -> None:

@@ -2,7 +2,6 @@
 
 import hmac
 import secrets
-import threading
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
@@ -15,6 +14,7 @@ from sqlalchemy import func, select, update
 
 from worklore.identity import renewal
 from worklore.identity.agent import Agent, TaskGrant
+from worklore.identity.hashing import aside
 from worklore.identity.keys import HubKey
 from worklore.identity.limit import Limit
 from worklore.identity.machine import Machine
@@ -42,9 +42,8 @@ OF_ADDRESS: Final = Limit("sign-in-address", 200, LOCK_FOR)
 
 FIRST_USER: Final = "owner@localhost"
 
-# OWASP's minimum for Argon2id; four at a time, since memory is what an attacker would exhaust.
+# OWASP's minimum for Argon2id.
 _HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-_HASHING: Final = threading.BoundedSemaphore(4)
 _NOBODY: Final = _HASHER.hash(secrets.token_hex(16))
 
 
@@ -147,18 +146,16 @@ class Code(WireModel):
 
 
 def hash_password(password: str) -> str:
-    """An Argon2id hash; waits when four others are being made."""
-    with _HASHING:
-        return _HASHER.hash(password)
+    """An Argon2id hash."""
+    return aside(_HASHER.hash, password)
 
 
 def verify_password(stored: str | None, password: str) -> bool:
     """Compare a password; takes as long for a user who does not exist."""
-    with _HASHING:
-        try:
-            return _HASHER.verify(stored or _NOBODY, password) and stored is not None
-        except (VerificationError, InvalidHashError):
-            return False
+    try:
+        return aside(_HASHER.verify, stored or _NOBODY, password) and stored is not None
+    except (VerificationError, InvalidHashError):
+        return False
 
 
 @dataclass(frozen=True, slots=True)

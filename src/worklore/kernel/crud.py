@@ -4,6 +4,7 @@ What a principal may not see does not exist for it: not in a list, not by id, no
 child by child through the session, so that nothing disappears without an audit entry.
 """
 
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -34,6 +35,7 @@ from worklore.kernel.errors import (
     NotFoundError,
     StaleError,
     VersionRequiredError,
+    named,
 )
 from worklore.kernel.query import Ask, converters, count, cursor_of, statement, to_wire
 from worklore.kernel.refusals import complete, no_such, refused
@@ -165,8 +167,9 @@ def load(ctx: ReadContext, resource: Resource, key: object, *, by: str = "id") -
 
 def missing(resource: Resource, key: object, by: str = "id") -> NotFoundError:
     """The error for a record that is not there, or may not be known to be."""
+    known = str(key) if isinstance(key, uuid.UUID) else named(str(key))
     return NotFoundError(
-        f"There is no {resource.name} with the {by} {str(key)[:80]}.", hint=f"List {resource.plural} to find it."
+        f"There is no {resource.name} with the {by} {known}.", hint=f"List {resource.plural} to find it."
     )
 
 

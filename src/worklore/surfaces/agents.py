@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from starlette.background import BackgroundTask
 
 from worklore.kernel.context import ReadContext
-from worklore.kernel.errors import HubError, InvalidError, NotFoundError
+from worklore.kernel.errors import HubError, InvalidError, NotFoundError, named
 from worklore.kernel.wire import CleanStr, clean_text
 from worklore.memory.brief import Asker, Telling, Told, bearing, brief, telling, write_down
 from worklore.memory.capture import CursorOf, cursor
@@ -52,7 +52,7 @@ def routes(gateway: Gateway) -> APIRouter:
         """Answer an agent's hook: the body is what the agent gave the hook, the answer what the hook prints."""
         await gateway.admit(request, "memory:read")
         if agent not in AGENTS or event not in EVENTS:
-            raise NotFoundError(f"There is no hook {event[:40]} of {agent[:40]}.", code="hook-unknown")
+            raise NotFoundError(f"There is no hook {named(event)} of {named(agent)}.", code="hook-unknown")
         given = _given(await read_body(request))
         folder = _folder(request, given)
         prompt = _text(given, "prompt")[:MAX_PROMPT]

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from worklore.kernel import crud
 from worklore.kernel.access import by_client
 from worklore.kernel.audit import EPOCH, AuditEntry
-from worklore.kernel.errors import BadRequestError, NotFoundError
+from worklore.kernel.errors import BadRequestError, NotFoundError, named
 from worklore.kernel.query import DEFAULT_LIMIT, MAX_LIMIT, understand
 from worklore.kernel.resource import READ_ONLY, Resource
 from worklore.kernel.types import iso
@@ -130,7 +130,7 @@ def _asked(request: Request) -> list[tuple[str, str]]:
     for name, text in request.query_params.multi_items():
         if name not in allowed:
             raise BadRequestError(
-                f"There is no parameter {name[:40]} here.",
+                f"There is no parameter {named(name)} here.",
                 hint="Use one of the parameters listed in `allowed`.",
                 code="parameter-unknown",
                 allowed=allowed,

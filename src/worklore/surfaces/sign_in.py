@@ -35,7 +35,7 @@ from worklore.identity.user import USERS, User
 from worklore.kernel.access import SYSTEM, Principal, PrincipalKind
 from worklore.kernel.context import ReadContext
 from worklore.kernel.errors import ForbiddenError
-from worklore.surfaces.http import BoundedRoute, Gateway
+from worklore.surfaces.http import Gateway, bounded
 
 ANONYMOUS = Principal(PrincipalKind.system, "anonymous", frozenset())
 
@@ -62,7 +62,7 @@ def _holder(gateway: Gateway, scope: str) -> Callable[[Request], Awaitable[None]
 
 def routes(gateway: Gateway, access_life: timedelta, token_life: timedelta) -> APIRouter:
     """The routes, below the API's root."""
-    router = APIRouter(route_class=BoundedRoute)
+    router = APIRouter(route_class=bounded(gateway))
     _ways_in(router, gateway, access_life, token_life)
     _for_those_within(router, gateway)
     _of_limits(router, gateway)
