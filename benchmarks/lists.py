@@ -21,7 +21,7 @@ from sqlalchemy import insert
 
 from benchmarks.rest import App, running, servers, two_databases
 from worklore.identity.keys import load_key
-from worklore.identity.sign_in import first_user
+from worklore.identity.setup import first_user
 from worklore.identity.token import access_token
 from worklore.kernel.audit import unaudited
 from worklore.kernel.context import Context

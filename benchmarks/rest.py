@@ -31,7 +31,7 @@ from sqlalchemy.exc import DBAPIError
 
 from benchmarks.load import LISTS, Load, to_json
 from worklore.identity.keys import load_key
-from worklore.identity.sign_in import first_user
+from worklore.identity.setup import first_user
 from worklore.identity.token import access_token
 from worklore.kernel.access import SYSTEM
 from worklore.kernel.db import database_url

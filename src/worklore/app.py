@@ -6,17 +6,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from threading import Thread
 from typing import Any, Final
 
 from fastapi import FastAPI
-from sqlalchemy import func, select
 from starlette.types import ASGIApp
 
-from worklore.identity.keys import load_key
-from worklore.identity.sign_in import first_user, is_set_up, new_code
-from worklore.identity.token import ApiToken, Authenticator
+from worklore.identity.keys import HUB_KEY, HubKey
+from worklore.identity.setup import first_user, is_set_up, new_code
+from worklore.identity.token import Authenticator
+from worklore.identity.uses import Uses
 from worklore.kernel.access import SYSTEM
 from worklore.kernel.context import Context
 from worklore.kernel.epoch import ensure_epoch
@@ -27,7 +26,7 @@ from worklore.kernel.jobs import Handler, Runner, ensure_repeating
 from worklore.kernel.settings import Settings
 from worklore.kernel.transaction import Database
 from worklore.memory.recollection import warm
-from worklore.ops import audit_chain, backup_schedules, backups, migrate
+from worklore.ops import audit_chain, backup_schedules, backups, hub_key, migrate
 from worklore.ops.api_audit import Journal, Mover
 from worklore.ops.backup import BackupType
 from worklore.ops.retention import expire, kept
@@ -97,6 +96,7 @@ class Hub:
     gateway: Gateway
     runner: Runner
     requests: Mover
+    uses: Uses
     witness: audit_chain.Witness
     vault: Vault
     watch: Watch
@@ -114,6 +114,7 @@ class Hub:
         """Finish what runs and let go of the database."""
         self.runner.stop()
         self.requests.stop()
+        self.uses.stop()
         self.watch.stop()
         self.witness.stop()
         self.database.close()
@@ -134,25 +135,28 @@ def build(settings: Settings, *, upgrade: bool = False) -> Hub:
     database = Database(settings.url)
     try:
         empty = migrate.state(database).is_empty
+        hub_key.require_own(database, settings.data)
         audit_chain.join(database, settings.data)
         if upgrade or empty:
             secret = read_secret(settings.backup_key_file)
             saved = partial(backups.create, folder=settings.backups, type=BackupType.pre_migration, encrypt=secret)
             migrate.upgrade(database, backup=saved)
         migrate.require(database)
-        key = load_key(settings.data / "hub.key", create=_may_make_key(database, settings.data / "hub.key"))
+        key = hub_key.load_own(database, settings.data)
+        database.provide(HUB_KEY, key)
         chains = audit_chain.chained(database, key, settings.data)
-        database.write(_prepare)
+        database.write(partial(_prepare, key=key))
         vault = open_vault(database, keyring(settings))
         journal = Journal(settings.data / "api-audit")
     except BaseException:
         database.close()
         raise
-    authenticator = Authenticator(key)
+    authenticator = Authenticator(key, all_need_second_factor=settings.second_factor == "vault")
     gateway = Gateway(database, authenticator)
     of_settings = {"expire-records": _expiry(settings), backup_schedules.JOB: _backups(settings)}
     runner = Runner(database, {**HANDLERS, **of_settings}, settings.job_threads)
     requests = Mover(database, journal)
+    uses = Uses(database, authenticator)
     witness = audit_chain.Witness(database, key, chains, settings.data / audit_chain.CHECKPOINT_FILE)
     witness.testify()
     watch = Watch(database, vault, VERSION)
@@ -161,11 +165,12 @@ def build(settings: Settings, *, upgrade: bool = False) -> Hub:
         watch.start()
         runner.start()
         requests.start()
+        uses.start()
         witness.start()
         Thread(target=_warm, args=(database,), name="warm-memory", daemon=True).start()
 
     app = SafeHeaders(ApiAudit(create_app(gateway, settings, on_start=start), journal, Bodies(ROOT, CATALOG)))
-    return Hub(settings, database, gateway, runner, requests, witness, vault, watch, app)
+    return Hub(settings, database, gateway, runner, requests, uses, witness, vault, watch, app)
 
 
 def keyring(settings: Settings) -> Keyring:
@@ -196,16 +201,9 @@ def _warm(database: Database) -> None:
         warm(ctx)
 
 
-def _may_make_key(database: Database, path: Path) -> bool:
-    """A new key only where no token was made with an old one."""
-    if path.exists():
-        return True
-    with database.read(SYSTEM) as ctx:
-        return not ctx.session.scalar(select(func.count()).select_from(ApiToken))
-
-
-def _prepare(ctx: Context) -> None:
+def _prepare(ctx: Context, key: HubKey) -> None:
     audit_chain.begin(ctx)
+    hub_key.begin(ctx, key)
     ensure_epoch(ctx)
     for kind, seconds in REPEATING.items():
         ensure_repeating(ctx, kind, seconds)
@@ -245,7 +243,5 @@ def create_app(gateway: Gateway, settings: Settings, *, on_start: Callable[[], N
 
 def openapi_document() -> dict[str, Any]:
     """The OpenAPI document, made without a database."""
-    from worklore.identity.keys import HubKey  # noqa: PLC0415 - a key that signs nothing
-
     database = Database.__new__(Database)
     return create_app(Gateway(database, Authenticator(HubKey(bytes(32)))), Settings()).openapi()

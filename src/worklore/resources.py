@@ -12,7 +12,10 @@ from worklore.estate.service import SERVICE_RELATIONSHIPS, SERVICES
 from worklore.identity.agent import AGENTS, CREDENTIAL_LEASES, SHARE_LINKS, TASK_GRANTS
 from worklore.identity.limit import RATE_LIMITS
 from worklore.identity.machine import MACHINES
+from worklore.identity.program import ISSUE_TOKEN, REVOKE_TOKEN
 from worklore.identity.refresh import REFRESH_FAMILIES
+from worklore.identity.setup import INVITE
+from worklore.identity.standing import STANDING
 from worklore.identity.token import API_TOKENS
 from worklore.identity.user import USERS
 from worklore.integrations.credential import INTEGRATION_CREDENTIALS
@@ -180,6 +183,11 @@ RESOURCES: Final[tuple[Resource, ...]] = (
 )
 
 ACTIONS: Final[tuple[Action, ...]] = (
+    # identity
+    *STANDING,
+    INVITE,
+    ISSUE_TOKEN,
+    REVOKE_TOKEN,
     # vault
     STORE_CREDENTIAL,
     ROTATE_CREDENTIAL,

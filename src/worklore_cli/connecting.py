@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from worklore_cli.failure import Failure
 from worklore_cli.hooks import installed_commands, run_hook
@@ -14,11 +15,14 @@ from worklore_client.spool import note_files
 from worklore_client.wire import Hub, HubError, HubRefused
 
 Say = Callable[[str], None]
+AskPassword = Callable[[], str]
+"""Asks the person for a password of their own; empty for none."""
 ROUND_TRIPS = 3
 """Tries of the proving hook: the first after a hub's start can take longer than a hook may wait."""
 CHECK_SESSION = "worklore-check"
 """The session the proving hook names: the hub answers it as any other and keeps nothing of it."""
 _UNAUTHORISED = 401
+_INVALID = 422
 
 
 @dataclass(frozen=True)
@@ -76,12 +80,15 @@ def _working(home: Path, url: str) -> Config | None:
     return config
 
 
-def connect(target: Target, planned: Plan, say: Say) -> None:
-    """Carry the plan out and prove it by running the hook that was written."""
+def connect(target: Target, planned: Plan, say: Say, ask_password: AskPassword | None = None) -> None:
+    """Carry the plan out and prove it by running the hook that was written.
+
+    `ask_password` is for a person at a terminal; None where nobody can be asked.
+    """
     home, config = target.home, planned.config
     prepare_home(home)  # before the code is used up: where nothing can be written it stays good
     if config is None:
-        config = _exchange(target, say)
+        config = _exchange(target, say, ask_password)
     else:
         say(f"Token of this machine for {config.hub} still works: kept")
     save(config)
@@ -96,17 +103,8 @@ def connect(target: Target, planned: Plan, say: Say) -> None:
     say(f"Round trip through the hook: {milliseconds:.0f} ms")
 
 
-def _exchange(target: Target, say: Say) -> Config:
-    hub = Hub(target.url, timeout=30, ca_file=target.ca_file)
-    try:
-        answer = hub.post("auth/setup", {"code": target.code, "machine": describe_machine(target.name)})
-    except HubRefused as refusal:
-        if refusal.code != "setup-code-invalid":
-            raise
-        raise Failure(
-            "the hub does not take this code: it is wrong, already used or too old",
-            "Get a new one: the hub prints one when it starts, `worklore code` on a connected machine makes another",
-        ) from None
+def _exchange(target: Target, say: Say, ask_password: AskPassword | None) -> Config:
+    answer = _set_up(target, say, ask_password)
     try:
         token, who, machine = str(answer["token"]), answer["user"]["email"], answer["machine"]["hostname"]
     except (KeyError, TypeError):
@@ -117,8 +115,30 @@ def _exchange(target: Target, say: Say) -> Config:
         options = {}
     if target.ca_file:
         options["ca_file"] = str(Path(target.ca_file).absolute())
-    say(f"Signed in to {hub.url} as {who}; this machine is {machine}")
-    return Config(target.home, hub.url, token, options)
+    say(f"Signed in to {target.url} as {who}; this machine is {machine}")
+    if answer.get("password_set"):
+        say(f"{who} can sign in with that password now")
+    return Config(target.home, Hub(target.url).url, token, options)
+
+
+def _set_up(target: Target, say: Say, ask_password: AskPassword | None) -> dict[str, Any]:
+    """The hub's answer to the code. A password that it refuses leaves the code good, so another can be given."""
+    hub = Hub(target.url, timeout=30, ca_file=target.ca_file)
+    asked = {"code": target.code, "machine": describe_machine(target.name)}
+    while True:
+        password = ask_password() if ask_password else ""
+        try:
+            return hub.post("auth/setup", {**asked, "password": password} if password else asked)
+        except HubRefused as refusal:
+            if refusal.code == "setup-code-invalid":
+                raise Failure(
+                    "the hub does not take this code: it is wrong, already used or too old",
+                    "Get a new one: the hub prints one when it starts, "
+                    "`worklore code` on a connected machine makes another",
+                ) from None
+            if refusal.status != _INVALID or not password:
+                raise
+            say(str(refusal))
 
 
 def prove(home: Path) -> float:

@@ -101,8 +101,17 @@ def connect(
         return
     if planned.change.needed and not yes and sys.stdin.isatty():
         typer.confirm(f"Write our hooks to {path}?", default=True, abort=True)
-    connecting.connect(target, planned, say)
+    connecting.connect(target, planned, say, _ask_password if sys.stdin.isatty() and not yes else None)
     say("Connected. `worklore doctor` says at any time whether memory works, `worklore disconnect` takes it out again")
+
+
+def _ask_password() -> str:
+    say("A password of your own lets you sign in without this machine. If you have one, it stays as it is.")
+    return str(
+        typer.prompt(
+            "Password (Enter: none)", default="", hide_input=True, show_default=False, confirmation_prompt=True
+        )
+    )
 
 
 @app.command()

@@ -42,12 +42,20 @@ OPEN = {
     ("GET", "/readyz"),
     ("POST", "/api/v1/auth/sign-in"),
     ("POST", "/api/v1/auth/setup"),
+    ("POST", "/api/v1/auth/join"),
     ("POST", "/api/v1/auth/refresh"),
     ("POST", "/api/v1/auth/sign-out"),
 }
 """The operations that need no token."""
 
-SELF = {("GET", "/api/v1/me"), ("POST", "/api/v1/auth/password"), ("GET", "/api/v1/audit/checkpoint")}
+SELF = {
+    ("GET", "/api/v1/me"),
+    ("POST", "/api/v1/auth/password"),
+    ("POST", "/api/v1/auth/second-factor/enrol"),
+    ("POST", "/api/v1/auth/second-factor/confirm"),
+    ("POST", "/api/v1/auth/second-factor/remove"),
+    ("GET", "/api/v1/audit/checkpoint"),
+}
 """Operations about the caller alone, and what everybody signed in keeps as a witness; they need no scope."""
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "openapi.json"
@@ -323,11 +331,20 @@ ACTION_BODIES: Mapping[str, Callable[[Rows], dict[str, Any]]] = {
     "rotate": lambda rows: {"password": rows.word()},
     "reveal": lambda _: {"reason": "the server does not answer"},
     "shred": lambda _: {},
+    "disable": lambda _: {},
+    "enable": lambda _: {},
+    "role": lambda _: {"role": "read-only"},
+    "sign-out": lambda _: {},
+    "invite": lambda _: {},
+    "issue": lambda rows: {"name": rows.word(), "scopes": ["client:read"]},
+    "revoke": lambda _: {},
 }
 ONCE = {
     "retry": "a job waits to be retried once",
     "cancel": "a job is cancelled once",
     "reveal": "a secret that was shown is not kept to be shown again, and a record made here holds none",
+    "invite": "a code that was shown is not kept to be shown again",
+    "issue": "nor is a token, and nobody here has signed in",
 }
 """Verbs that a record in its first state does not take, or that answer once, and why."""
 

@@ -287,6 +287,7 @@ KERNEL = "mechanism of the hub, no part of the record"
 KEYS = "keys are looked after on the hub's own machine"
 UNOFFERED = {
     "agent_clients": "a limit of an agent: set with the agent's own rights",
+    "api_token_clients": "a limit of a token: set when it is made",
     "audit_checkpoints": KERNEL,
     "audit_log": "offered as /audit, with filters of its own",
     "client_keys": KEYS,
@@ -299,6 +300,7 @@ UNOFFERED = {
     "refresh_tokens": "told and ended by their refresh-family",
     "restore_epochs": KERNEL,
     "schema_migrations": "told by `worklore db current`",
+    "second_factors": "a person's own: told by /me, changed below /auth",
     "sequences": KERNEL,
     "session_tags": "a link, made and removed by the verbs tag and untag",
     "setup_codes": "a one-time code, shown once by the verb that makes it",

@@ -32,14 +32,28 @@ class Person:
         with self.hub.database.reading.connect() as connection:
             return connection.execute(select(User.id).where(User.email == self.email)).scalar_one()
 
-    def sign_in(self, password: str = PASSWORD) -> httpx2.Response:
-        return self.hub.client().post("/auth/sign-in", json={"email": self.email, "password": password})
+    def sign_in(self, password: str = PASSWORD, **given: Any) -> httpx2.Response:
+        body = {"email": self.email, "password": password, **given}
+        return self.hub.client().post("/auth/sign-in", json=body)
+
+    def invited(self) -> str:
+        """A code with which the person may choose a first password."""
+        return str(self.hub.owner().post(f"/users/{self.id}/invite").raise_for_status().json()["code"])
+
+    def join(self, password: str = PASSWORD) -> httpx2.Response:
+        """Choose a first password."""
+        return self.hub.client().post("/auth/join", json={"code": self.invited(), "password": password})
 
     def access_token(self) -> str:
         """A signed access token. The first one costs the person a password."""
         if self.sign_in().status_code != 200:
-            self.api.post("/auth/password", json={"password": PASSWORD}).raise_for_status()
+            self.join().raise_for_status()
         return str(self.sign_in().raise_for_status().json()["access_token"])
+
+    @property
+    def signed_in(self) -> httpx2.Client:
+        """A client of the person's own, signed in just now."""
+        return self.hub.client(self.access_token())
 
 
 @pytest.fixture

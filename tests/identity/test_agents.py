@@ -167,7 +167,8 @@ def test_only_its_owner_makes_a_token_for_an_agent(
         assert refusal(other.post("/auth/agent-token", json=body)) == (404, "not-found")
     own = agent.api
     assert refusal(own.post("/auth/agent-token", json=body)) == (403, "forbidden")
-    assert refusal(own.post("/auth/password", json={"password": "correct horse battery"}))[0] == 422
+    wanted = {"password": "correct horse battery", "current": "incorrect horse battery"}
+    assert refusal(own.post("/auth/password", json=wanted)) == (403, "person-needed")
     stranger: Person = new_person()
     theirs = {"name": unique("agent"), "owner_id": str(agent.owner.id)}
     assert refusal(stranger.api.post("/agents", json=theirs)) == (403, "not-yours")

@@ -25,7 +25,7 @@ AT_ONCE = 50
 @pytest.fixture
 def person(new_person: Any) -> Person:
     made: Person = new_person()
-    made.api.post("/auth/password", json={"password": PASSWORD}).raise_for_status()
+    made.join().raise_for_status()
     return made
 
 
@@ -110,7 +110,7 @@ def test_a_sign_in_ends_when_idle_and_in_any_case(hub: TestHub, person: Person) 
 
 def change_password(person: Person, _: Any, __: str) -> None:
     body = {"password": PASSWORD * 2, "current": PASSWORD}
-    person.api.post("/auth/password", json=body).raise_for_status()
+    person.signed_in.post("/auth/password", json=body).raise_for_status()
 
 
 def demote(person: Person, api: Any, _: str) -> None:
@@ -147,3 +147,12 @@ def test_what_is_no_refresh_token_is_refused_alike(hub: TestHub, person: Person)
         assert refusal(refresh(hub, token)) == (401, "sign-in-ended")
     assert refusal(refresh(hub, "x" * 201)) == (422, "invalid")
     assert hub.client().post("/auth/sign-out", json={"refresh_token": "x"}).status_code == 204
+
+
+@pytest.mark.parametrize("apart", [timedelta(hours=-1), timedelta(hours=1)], ids=str)
+def test_a_sign_in_outlives_a_clock_that_was_an_hour_wrong(hub: TestHub, person: Person, apart: timedelta) -> None:
+    """By one node whose clock is wrong, and then by one whose clock is right."""
+    granted = refresh_at(hub, signed_in(person)["refresh_token"], utcnow() + apart)
+    assert granted is not None
+    again = refresh(hub, granted.refresh_token).raise_for_status().json()
+    assert status(hub, again["access_token"]) == 200

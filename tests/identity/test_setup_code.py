@@ -11,8 +11,9 @@ from sqlalchemy import update
 
 from tests.conftest import TestHub, unique
 from tests.identity.conftest import refusal
-from worklore.identity.sign_in import CODE_LIFE, _plain
-from worklore.identity.token import SetupCode, keyed_hash
+from worklore.identity.keys import keyed_hash
+from worklore.identity.setup import CODE_LIFE, _plain
+from worklore.identity.token import SetupCode
 from worklore.kernel.types import utcnow
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import select, update
 
 from tests.conftest import TestHub, unique
 from tests.identity.conftest import PASSWORD, Person, refusal
-from worklore.identity import sign_in
+from worklore.identity import password as passwords
 from worklore.identity.limit import RateLimit
 from worklore.identity.renewal import Caller
 from worklore.identity.sign_in import (
@@ -33,7 +33,7 @@ from worklore.identity.sign_in import (
 from worklore.identity.user import User
 from worklore.kernel.access import SYSTEM
 from worklore.kernel.audit import AuditEntry
-from worklore.kernel.errors import TooManyRequestsError
+from worklore.kernel.errors import TooManyRequestsError, UnauthenticatedError
 from worklore.kernel.types import utcnow
 
 JSON = {"content-type": "application/json"}
@@ -43,7 +43,7 @@ WRONG = "incorrect horse battery"
 @pytest.fixture
 def person(new_person: Any) -> Person:
     made: Person = new_person()
-    made.api.post("/auth/password", json={"password": PASSWORD}).raise_for_status()
+    made.join().raise_for_status()
     return made
 
 
@@ -80,7 +80,7 @@ def test_a_hash_is_made_for_nobody_too(sqlite_hub: TestHub, monkeypatch: pytest.
         hashed.append(stored)
         return PasswordHasher().verify(stored, password)
 
-    monkeypatch.setattr(sign_in, "_HASHER", SimpleNamespace(verify=verify))
+    monkeypatch.setattr(passwords, "_HASHER", SimpleNamespace(verify=verify))
     assert Person(sqlite_hub, f"{unique('nobody')}@example.com", "").sign_in(WRONG).status_code == 401
     assert len(hashed) == 1
     assert hashed[0].startswith("$argon2id$")
@@ -155,7 +155,8 @@ def test_one_network_address_has_a_limit_over_all_accounts(sqlite_hub: TestHub) 
     body = SignIn(email=f"{unique('nobody')}@example.com", password=SecretStr(WRONG))
     for number in range(OF_ADDRESS.most):
         tried = Attempt(body.model_copy(update={"email": f"{number}@example.com"}), attempt)
-        assert sqlite_hub.database.write(partial(finish_sign_in, key=key, attempt=tried, life=LOCK_FOR)) is None
+        refused = sqlite_hub.database.write(partial(finish_sign_in, key=key, attempt=tried, life=LOCK_FOR))
+        assert isinstance(refused, UnauthenticatedError)
     with sqlite_hub.database.read(SYSTEM) as ctx:
         with pytest.raises(TooManyRequestsError):
             attempt_sign_in(ctx, key, body, attempt)
@@ -184,7 +185,7 @@ def test_a_weak_hash_is_made_anew_at_the_next_sign_in(hub: TestHub, person: Pers
 
 
 def test_a_huge_password_is_refused_before_it_is_hashed(sqlite_hub: TestHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sign_in, "_HASHER", None)
+    monkeypatch.setattr(passwords, "_HASHER", None)
     body = {"email": "somebody@example.com", "password": "x" * 1_000_000}
     assert refusal(sqlite_hub.client().post("/auth/sign-in", json=body)) == (422, "invalid")
 
@@ -202,11 +203,12 @@ def test_failures_at_once_are_all_counted(person: Person) -> None:
 
 
 def test_a_password_changes_with_the_former_one_only(hub: TestHub, person: Person) -> None:
-    by_token, by_password = person.api, hub.client(person.access_token())
+    by_token, by_password = person.api, person.signed_in
     new = "a staple that is correct"
-    for current in (None, "", WRONG, new):
-        answer = by_token.post("/auth/password", json={"password": new, "current": current})
+    for current in ("", WRONG, new):
+        answer = by_password.post("/auth/password", json={"password": new, "current": current})
         assert refusal(answer) == (401, "sign-in-refused")
+    assert refusal(by_password.post("/auth/password", json={"password": new})) == (422, "invalid")
     assert person.sign_in().status_code == 200
     assert by_password.post("/auth/password", json={"password": new, "current": PASSWORD}).status_code == 204
     assert person.sign_in().status_code == 401
@@ -218,7 +220,7 @@ def test_a_password_changes_with_the_former_one_only(hub: TestHub, person: Perso
 @pytest.mark.parametrize("password", ["", "short", "x" * 11, "x" * 129], ids=["empty", "short", "eleven", "long"])
 def test_a_password_has_a_decent_length(new_person: Any, password: str) -> None:
     someone: Person = new_person()
-    answer = someone.api.post("/auth/password", json={"password": password})
+    answer = someone.join(password)
     assert refusal(answer) == (422, "invalid")
     assert len(password) < 6 or password not in answer.text
     assert someone.sign_in(password).status_code in {401, 422}
@@ -227,7 +229,7 @@ def test_a_password_has_a_decent_length(new_person: Any, password: str) -> None:
 def test_any_text_may_be_a_password(new_person: Any) -> None:
     someone: Person = new_person()
     password = "Größe 🛠️ \0 \x7f 日本語"
-    assert someone.api.post("/auth/password", json={"password": password}).status_code == 204
+    assert someone.join(password).status_code == 200
     assert someone.sign_in(password).status_code == 200
     assert someone.sign_in(password.replace("\0", "")).status_code == 401
 
@@ -239,7 +241,7 @@ def test_what_is_no_text_cannot_sign_in(person: Person, hub: TestHub, field: str
     answer = hub.client().post("/auth/sign-in", content=given.replace(before, before + r"\ud800"), headers=JSON)
     assert refusal(answer)[0] in {401, 422}
     wanted = f'{{"password": "{PASSWORD} \\udfff", "current": "{PASSWORD}\\ud800"}}'
-    assert refusal(person.api.post("/auth/password", content=wanted, headers=JSON))[0] in {401, 422}
+    assert refusal(person.signed_in.post("/auth/password", content=wanted, headers=JSON))[0] in {401, 422}
     assert person.sign_in().status_code == 200
 
 

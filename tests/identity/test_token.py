@@ -17,9 +17,10 @@ from sqlalchemy import select
 
 from tests.conftest import TestHub, unique
 from tests.identity.conftest import Person, refusal
-from worklore.identity.keys import HubKey
+from worklore.identity.keys import HubKey, keyed_hash
 from worklore.identity.roles import Role
-from worklore.identity.token import ApiToken, keyed_hash, new_token
+from worklore.identity.token import CACHE_SECONDS, ApiToken, Authenticator, new_token
+from worklore.kernel.access import SYSTEM
 
 
 def key_of(hub: TestHub) -> HubKey:
@@ -93,7 +94,15 @@ def test_each_claim_is_checked(hub: TestHub, somebody: Person, changed: dict[str
     assert token not in answer.text
 
 
-@pytest.mark.parametrize("head", [{"typ": "JWT"}, {"kid": "another"}, {"typ": None}], ids=json.dumps)
+FOREIGN = ("jku", "jwk", "x5u", "x5c", "crit")
+ELSEWHERE = "https://keys.example.com/"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [{"typ": "JWT"}, {"kid": "another"}, {"typ": None}, *({name: ELSEWHERE} for name in FOREIGN)],
+    ids=json.dumps,
+)
 def test_the_head_is_checked(hub: TestHub, somebody: Person, head: dict[str, Any]) -> None:
     assert refusal(hub.client(signed(hub, claims_of(somebody), **head)).get("/me")) == (401, "token-invalid")
 
@@ -118,6 +127,9 @@ def test_a_signature_of_anything_else_is_worth_nothing(hub: TestHub, somebody: P
             public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         ),
         "no signature": good.rpartition(".")[0] + ".",
+        "half a signature": good[:-40],
+        "cut off by a letter": good[:-1],
+        "a letter more": good + "A",
         "another body": ".".join([good.split(".")[0], encoded(claims | {"gen": 1, "x": 1}), good.split(".")[2]]),
         "a key of its own": f"{encoded(head | {'alg': 'EdDSA', 'jwk': {'kty': 'OKP'}})}.{body}.{good.split('.')[2]}",
     }
@@ -155,6 +167,45 @@ def test_garbage_is_refused(hub: TestHub, token: str) -> None:
 @pytest.mark.parametrize("head", ["", "Bearer", "Basic b3duZXI6b3duZXI=", "wl_abc"])
 def test_without_a_bearer_token_nobody_is_let_in(hub: TestHub, head: str) -> None:
     assert refusal(hub.client().get("/me", headers={"authorization": head})) == (401, "token-missing")
+
+
+# --- clocks ---------------------------------------------------------------------------------------------------------
+
+HOUR = 3600
+
+
+@pytest.mark.parametrize(
+    ("apart", "code"), [(-HOUR, "token-expired"), (HOUR, "token-invalid"), (-20, None), (20, None)], ids=str
+)
+def test_a_node_whose_clock_is_an_hour_wrong_is_not_believed(
+    hub: TestHub, somebody: Person, apart: int, code: str | None
+) -> None:
+    """What it has signed is over already, or not valid yet; a few seconds are forgiven."""
+    now = int(time.time()) + apart
+    token = signed(hub, claims_of(somebody, iat=now, nbf=now, exp=now + 600))
+    answer = hub.client(token).get("/me")
+    assert (answer.status_code, None) == (200, None) if code is None else refusal(answer) == (401, code)
+
+
+def test_what_is_forgiven_to_a_clock_makes_no_token_last_longer(hub: TestHub, somebody: Person) -> None:
+    ended = int(time.time()) - 2
+    assert refusal(hub.client(signed(hub, claims_of(somebody, exp=ended))).get("/me")) == (401, "token-expired")
+
+
+@pytest.mark.parametrize("apart", [-HOUR, HOUR], ids=str)
+def test_a_clock_that_jumps_keeps_nothing_alive(
+    hub: TestHub, somebody: Person, monkeypatch: pytest.MonkeyPatch, apart: int
+) -> None:
+    """What is remembered of a token is forgotten after seconds by a clock that nobody sets."""
+    keeper = Authenticator(key_of(hub))
+    with hub.database.read(SYSTEM) as ctx:
+        keeper.authenticate(ctx, somebody.token)
+    assert keeper.cached(somebody.token) is not None
+    wall, since = time.time, time.monotonic
+    monkeypatch.setattr(time, "time", lambda: wall() + apart)
+    assert keeper.cached(somebody.token) is not None
+    monkeypatch.setattr(time, "monotonic", lambda: since() + CACHE_SECONDS)
+    assert keeper.cached(somebody.token) is None
 
 
 # --- API tokens -----------------------------------------------------------------------------------------------------

@@ -165,6 +165,8 @@ ADDED: dict[str, str] = {
     "api_users": "email generation locked_until",
     "user_clients": "",
     "api_tokens": "kind scopes machine_id expires_at revoked_at last_used_at",
+    "api_token_clients": "",
+    "second_factors": "user_id last_step",
     "refresh_families": "",
     "refresh_tokens": "",
     "agents": "owner_id role",

@@ -9,6 +9,10 @@ import pytest
 from sqlalchemy import func, insert, select
 from sqlalchemy.engine import URL
 
+from worklore.identity.limit import RateLimit
+from worklore.identity.refresh import RefreshFamily, RefreshToken
+from worklore.identity.token import ApiToken, SetupCode
+from worklore.identity.user import User
 from worklore.kernel import crud
 from worklore.kernel.access import SYSTEM
 from worklore.kernel.audit import AuditEntry, Tombstone, forgotten
@@ -22,7 +26,7 @@ from worklore.kernel.types import iso, utcnow, uuid7
 from worklore.memory.injection import Injection
 from worklore.ops import migrate
 from worklore.ops.api_audit import ApiAuditEntry
-from worklore.ops.retention import BATCH, expire, kept
+from worklore.ops.retention import BATCH, SIGN_IN_DAYS, TOKEN_DAYS, expire, kept
 from worklore.work.session import WorkSession
 from worklore.work.tag import TAGS
 
@@ -92,6 +96,57 @@ def test_only_what_is_old_goes_in_batches_that_are_audited(own: Database) -> Non
         (JobState.pending, False),
         (JobState.pending, True),
     ]
+
+
+def test_what_let_somebody_in_goes_after_it_has_ended(own: Database) -> None:
+    now = utcnow()
+    user = User(id=uuid7(), email="kim@example.com", name="Kim")
+    ended = {"sign-in": now - timedelta(days=SIGN_IN_DAYS, hours=1), "token": now - timedelta(days=TOKEN_DAYS, hours=1)}
+    lately, later = now - timedelta(days=1), now + timedelta(days=1)
+
+    def family(ends: datetime, revoked: datetime | None = None) -> list[Any]:
+        own_id = uuid7()
+        each = {"user_id": user.id, "generation": 1, "expires_at": later, "idle_expires_at": ends}
+        hashes = [uuid7().hex * 2 for _ in range(2)]
+        return [
+            RefreshFamily(id=own_id, revoked_at=revoked, **each),
+            *(RefreshToken(id=uuid7(), family_id=own_id, token_hash=text) for text in hashes),
+        ]
+
+    def token(ends: datetime, revoked: datetime | None = None) -> ApiToken:
+        about = {"kind": "user", "hint": "wl_x", "scopes": [], "user_id": user.id, "generation": 1}
+        return ApiToken(id=uuid7(), token_hash=uuid7().hex * 2, expires_at=ends, revoked_at=revoked, **about)
+
+    def code(ends: datetime) -> SetupCode:
+        return SetupCode(id=uuid7(), code_hash=uuid7().hex * 2, user_id=user.id, expires_at=ends)
+
+    def limit(ends: datetime) -> RateLimit:
+        return RateLimit(id=uuid7(), bucket="x", subject=uuid7().hex, window_started_at=now, expires_at=ends)
+
+    def fill(ctx: Context) -> None:
+        ctx.session.add(user)
+        ctx.session.flush()
+        families = [family(ended["sign-in"]), family(later, ended["sign-in"]), family(lately), family(later, lately)]
+        for made in (*families, family(later)):
+            ctx.session.add(made[0])
+            ctx.session.flush()
+            ctx.session.add_all(made[1:])
+        ctx.session.add_all(
+            [token(ended["token"]), token(later, ended["token"]), token(ended["sign-in"]), token(later)]
+        )
+        ctx.session.add_all([code(ended["sign-in"]), code(lately), limit(lately), limit(later)])
+
+    own.write(fill)
+    for _ in range(2):
+        expire(own, {}, rules=kept(api_audit=1, injections=1, events=1, tombstones=1, jobs=1))
+    models: list[Any] = [RefreshFamily, RefreshToken, ApiToken, SetupCode, RateLimit]
+    with own.read(SYSTEM) as ctx:
+        left = [ctx.session.scalar(select(func.count(model.id))) for model in models]
+        entries = ctx.session.scalars(select(AuditEntry).where(AuditEntry.action == "expire")).all()
+    assert left == [3, 6, 2, 1, 1]
+    gone = {entry.table_name: entry.changed["count"] for entry in entries}
+    assert gone == {"refresh_families": 2, "refresh_tokens": 4, "api_tokens": 2, "setup_codes": 1, "rate_limits": 1}
+    assert len(entries) == len(gone)
 
 
 def deleted(database: Database, since: datetime) -> int:

@@ -69,6 +69,7 @@ READING = (
     ("POST", "/auth/setup"),
     ("POST", "/auth/sign-in"),
     ("POST", "/auth/password"),
+    ("POST", "/auth/join"),
 )
 """One of each way a body is read."""
 

@@ -75,7 +75,9 @@ def go_wrong(watched: Watched, machine: dict[str, str], email: str, *, token: st
     ):
         assert watched.ask("POST", "/api/v1/auth/sign-in", json=body).status_code in {401, 422}
     for body in ({"password": WRONG, "current": WRONG}, {"password": PASSWORD, "current": 7}, [PASSWORD], PASSWORD):
-        assert watched.ask("POST", "/api/v1/auth/password", token, json=body).status_code in {401, 422}
+        assert watched.ask("POST", "/api/v1/auth/password", token, json=body).status_code == 403
+        assert watched.ask("POST", "/api/v1/auth/password", access, json=body).status_code in {401, 422}
+        assert watched.ask("POST", "/api/v1/auth/join", json=body).status_code == 422
     for used in (code, second[:-1], code + second):
         answer = watched.ask("POST", "/api/v1/auth/setup", json={"code": used, "machine": machine})
         assert answer.status_code == 401
@@ -98,12 +100,12 @@ def test_no_secret_is_shown_where_it_was_not_asked_for(watched: Watched) -> None
     machine = {"hostname": "bench-01", "machine_fingerprint": "0123456789abcdef"}
     spoilt = watched.ask("POST", "/api/v1/auth/setup", json={"code": code, "machine": machine | {"hostname": 7}})
     assert spoilt.status_code == 422
-    made = watched.ask("POST", "/api/v1/auth/setup", json={"code": code, "machine": machine})
+    made = watched.ask("POST", "/api/v1/auth/setup", json={"code": code, "machine": machine, "password": PASSWORD})
+    assert made.json()["password_set"] is True
     token = made.json()["token"]
     email = made.json()["user"]["email"]
     further = watched.ask("POST", "/api/v1/setup-codes", token)
     second = further.json()["code"]
-    assert watched.ask("POST", "/api/v1/auth/password", token, json={"password": PASSWORD}).status_code == 204
     signed = watched.ask("POST", "/api/v1/auth/sign-in", json={"email": email, "password": PASSWORD})
     access = signed.json()["access_token"]
     shown = {id(made): token, id(further): second, id(signed): access}

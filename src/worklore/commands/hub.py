@@ -11,7 +11,8 @@ from sqlalchemy import select
 from worklore.app import build
 from worklore.identity.keys import HubKey
 from worklore.identity.roles import Role
-from worklore.identity.sign_in import first_user, new_code, reset_password, unlock
+from worklore.identity.setup import first_user, new_code
+from worklore.identity.sign_in import reset_password, unlock
 from worklore.identity.user import User, check
 from worklore.kernel.context import Context
 from worklore.kernel.errors import NotFoundError
@@ -32,7 +33,11 @@ def add(commands: Any) -> None:
     listing.add_argument("--json", action="store_true", help="print JSON and nothing else")
     listing.set_defaults(run=print_users)
     for name, work, text in (
-        ("user-reset", _reset, "give a user a new password, printed once; what was signed in ends"),
+        (
+            "user-reset",
+            _reset,
+            "give a user a new password, printed once; what was signed in ends, and the second factor is gone",
+        ),
         ("user-unlock", _unlock, "let a user try again at once after too many failures"),
         ("user-disable", _disable, "shut a user out; their tokens end"),
         ("user-role", _role, "give a user another role; their tokens end"),

@@ -29,6 +29,14 @@ SCOPE: Final = re.compile(r"(\*|[a-z][a-z0-9-]*):(\*|[a-z][a-z0-9-]*)")
 LENT: Final = frozenset({Verb.list, Verb.get, Verb.delete})
 """What people may do with what was lent: look at it and take it back."""
 
+REVEAL: Final = "credential:reveal"
+"""The scope by which a grant lets an agent see secrets: by its name, never by a wildcard."""
+
+
+def _nobody() -> uuid.UUID:
+    """Says that the field need not be sent; :func:`check_agent` fills it."""
+    raise InvalidError("owner_id: an agent has an owner.", field="owner_id")
+
 
 class Agent(Stamped, Record):
     """An agent that acts under its own name, on behalf of its owner and with no more rights than the owner has."""
@@ -39,7 +47,9 @@ class Agent(Stamped, Record):
         *(Index(None, name) for name in ("owner_id", "machine_id", "is_active")),
     )
 
-    owner_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("api_users.id", ondelete="CASCADE"))
+    owner_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("api_users.id", ondelete="CASCADE"), default=_nobody, doc="The caller unless another is named."
+    )
     machine_id: Mapped[uuid.UUID | None] = mapped_column(
         ForeignKey("machines.id", ondelete="SET NULL"), doc="The one machine it runs on; any when empty."
     )
@@ -139,6 +149,8 @@ class ShareLink(Created, Record):
 
 def check_agent(ctx: Context, agent: Agent, before: Mapping[str, Any]) -> None:
     """No agent administers, and none is made in another's name; whoever loses rights loses tokens."""
+    if agent.owner_id is None and ctx.principal.user_id is not None:  # pyright: ignore[reportUnnecessaryComparison] - a new record has no defaults yet
+        agent.owner_id = ctx.principal.user_id
     if agent.role in FOR_PEOPLE:
         raise InvalidError(f"role ({agent.role}) is for people; an agent is technician at most.", field="role")
     _own(ctx, agent.owner_id)
@@ -164,6 +176,12 @@ def check_grant(ctx: Context, grant: TaskGrant, before: Mapping[str, Any]) -> No
             raise InvalidError(f"scopes: {scope[:50]} is no scope; one is written noun:verb.", field="scopes")
     if not grant.scopes:
         raise InvalidError("scopes: a grant names at least one.", field="scopes")
+    if not before and REVEAL in grant.scopes and not ctx.principal.sees_secrets:
+        raise ForbiddenError(
+            "Secrets may be shown to an agent by whom they may be shown to.",
+            hint="Sign in, with your second factor, and give the grant as a person.",
+            code="person-needed",
+        )
     if "revoked_at" in before and before["revoked_at"] is not None:
         raise InvalidError("revoked_at stays: give a new grant.", field="revoked_at")
     if not before or "expires_at" in before:

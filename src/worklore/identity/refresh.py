@@ -25,6 +25,7 @@ class RefreshFamily(Created, Record):
     agent_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("agents.id", ondelete="CASCADE"))
     machine_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("machines.id", ondelete="CASCADE"))
     generation: Mapped[int] = mapped_column(doc="The user's generation at sign-in: it ends with it.")
+    second_factor: Mapped[bool] = column(default=False, doc="A second factor was given at sign-in.")
     rotations: Mapped[int] = column(default=0)
     ip_address: Mapped[str | None] = mapped_column(Line(45), info={"form": "ip"})
     user_agent: Mapped[str | None]

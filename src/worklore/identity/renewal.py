@@ -12,9 +12,9 @@ from typing import Final
 
 from sqlalchemy import select, update
 
-from worklore.identity.keys import HubKey
+from worklore.identity.keys import HubKey, keyed_hash
 from worklore.identity.refresh import RefreshFamily, RefreshToken
-from worklore.identity.token import access_token, keyed_hash, new_token
+from worklore.identity.token import access_token, new_token
 from worklore.identity.user import User
 from worklore.kernel.audit import record_event, unaudited
 from worklore.kernel.context import Context
@@ -52,13 +52,16 @@ class Caller:
     program: str | None = None
 
 
-def begin(ctx: Context, key: HubKey, user: User, life: timedelta, caller: Caller) -> AccessGranted:
+def begin(
+    ctx: Context, key: HubKey, user: User, life: timedelta, caller: Caller, *, second_factor: bool = False
+) -> AccessGranted:
     """A new family with its first token. ``life`` is that of the access token."""
     now = ctx.now()
     family = RefreshFamily(
         id=uuid7(),
         user_id=user.id,
         generation=user.generation,
+        second_factor=second_factor,
         ip_address=caller.address,
         user_agent=caller.program[:MAX_AGENT] if caller.program else None,
         last_used_at=now,
@@ -74,7 +77,7 @@ def _grant(ctx: Context, key: HubKey, user: User, family: RefreshFamily, life: t
     token = new_token()
     ctx.session.add(RefreshToken(id=uuid7(), family_id=family.id, token_hash=keyed_hash(key, token)))
     return AccessGranted(
-        access_token=access_token(key, user, life, family.id),
+        access_token=access_token(key, user, life, family.id, second_factor=family.second_factor),
         expires_in=int(life.total_seconds()),
         refresh_token=token,
         refresh_expires_at=min(family.expires_at, ctx.now() + IDLE),

@@ -119,7 +119,7 @@ SCOPES: Final[Mapping[Role, frozenset[str]]] = {
     Role.admin: frozenset({"*"}),
     Role.technician: _on(RECORD, "read")
     | _on(CHANGED_BY_TECHNICIANS, "*")
-    | {"agent:*", "task-grant:*", "machine:read", "setup-code:write"}
+    | {"agent:*", "task-grant:*", "machine:read", "setup-code:write", "api-token:write"}
     | {"credential:read", "credential:list", "credential:use", "credential:reveal", "credential-lease:read"},
     Role.auditor: frozenset({"*:read", "*:verify"}),
     Role.read_only: _on(RECORD, "read"),

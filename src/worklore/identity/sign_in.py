@@ -1,37 +1,28 @@
-"""Ways in: a password for people, a one-time set-up code for machines. There is no default password."""
+"""Signing in with a password and, for whom it was asked for, a second factor. There is no default password."""
 
 import hmac
 import secrets
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from uuid import UUID
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
-from pydantic import AfterValidator, Field, SecretStr
-from sqlalchemy import func, select, update
+from pydantic import Field, SecretStr
+from sqlalchemy import select, update
 
-from worklore.identity import renewal
+from worklore.identity import renewal, second_factor
 from worklore.identity.agent import Agent, TaskGrant
-from worklore.identity.hashing import aside
-from worklore.identity.keys import HubKey
+from worklore.identity.keys import HubKey, keyed_hash
 from worklore.identity.limit import Limit
-from worklore.identity.machine import Machine
+from worklore.identity.password import Chosen, Password, hash_password, is_outdated, verify_password
 from worklore.identity.renewal import AccessGranted, Caller
-from worklore.identity.roles import Role
-from worklore.identity.token import ApiToken, SetupCode, TokenKind, issue, issue_for_grant, keyed_hash
+from worklore.identity.token import issue_for_grant
 from worklore.identity.user import User
-from worklore.kernel.access import PrincipalKind
+from worklore.kernel.access import Principal, PrincipalKind
 from worklore.kernel.audit import record_event, unaudited
 from worklore.kernel.context import Context, ReadContext
 from worklore.kernel.errors import ForbiddenError, InvalidError, NotFoundError, UnauthenticatedError
-from worklore.kernel.types import uuid7
-from worklore.kernel.wire import Clean, CleanJson, WireModel
-
-CODE_LIFE: Final = timedelta(minutes=30)
-CODE_ALPHABET: Final = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
-"""Without letters and digits that look alike."""
+from worklore.kernel.wire import Clean, WireModel
 
 LOCK_AFTER: Final = 5
 LOCK_FOR: Final = timedelta(minutes=15)
@@ -40,32 +31,16 @@ OF_DEVICE: Final = Limit("sign-in-device", LOCK_AFTER, LOCK_FOR)
 OF_ADDRESS: Final = Limit("sign-in-address", 200, LOCK_FOR)
 """What locks an account for strangers, for a device that is known to it, and all accounts for one network address."""
 
-FIRST_USER: Final = "owner@localhost"
-
-# OWASP's minimum for Argon2id.
-_HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-_NOBODY: Final = _HASHER.hash(secrets.token_hex(16))
-
-
-def _encodable(password: SecretStr) -> SecretStr:
-    """Refuse what has no bytes to hash."""
-    try:
-        password.get_secret_value().encode()
-    except UnicodeEncodeError:
-        # Not chained: the cause holds the password.
-        raise ValueError("text may not contain lone surrogates") from None
-    return password
-
-
-Password = Annotated[SecretStr, Field(max_length=128), AfterValidator(_encodable)]
+OneTimeCode = Annotated[str, Field(max_length=40), Clean]
 
 
 class SignIn(WireModel):
-    """An address and a password."""
+    """An address and a password; a code of the authenticator app or a recovery code where there is a second factor."""
 
     email: Annotated[str, Field(max_length=255), Clean]
     password: Password
     device: Annotated[str, Field(max_length=200), Clean] | None = None
+    code: OneTimeCode | None = None
 
 
 class Renewal(WireModel):
@@ -90,88 +65,46 @@ class AgentToken(WireModel):
 
 
 class NewPassword(WireModel):
-    """A password to sign in with from now on; the old one when there is one."""
+    """A password to sign in with from now on, and the present one."""
 
-    password: Annotated[Password, Field(min_length=12)]
-    current: Password | None = None
-
-
-class MachineFacts(WireModel):
-    """What a machine says of itself when it connects."""
-
-    hostname: Annotated[str, Field(min_length=1, max_length=255), Clean]
-    machine_fingerprint: Annotated[str, Field(min_length=8, max_length=500), Clean]
-    friendly_name: Annotated[str, Field(max_length=255), Clean] | None = None
-    platform: Annotated[str, Field(max_length=50), Clean] | None = None
-    os_version: Annotated[str, Field(max_length=100), Clean] | None = None
-    username: Annotated[str, Field(max_length=255), Clean] | None = None
-    home_directory: Annotated[str, Field(max_length=500), Clean] | None = None
-    has_git: bool = True
-    has_docker: bool = False
-    has_ssh: bool = True
-    has_powershell: bool = False
-    preferred_shell: Annotated[str, Field(max_length=50), Clean] | None = None
-    installed_tools: Annotated[list[CleanJson], Field(max_length=200)] | None = None
+    password: Chosen
+    current: Password
 
 
-class SetUp(WireModel):
-    """A one-time code and the machine that uses it."""
+class WithPassword(WireModel):
+    """The caller's password, again."""
 
-    code: Annotated[str, Field(max_length=40), Clean]
-    machine: MachineFacts
-
-
-class Named(WireModel):
-    """Who or what, in brief."""
-
-    id: UUID
-    email: str | None = None
-    hostname: str | None = None
+    password: Password
 
 
-class Connected(WireModel):
-    """The machine's token, shown this once."""
+class WithCode(WireModel):
+    """A code of the authenticator app."""
 
-    token: str
-    user: Named
-    machine: Named
-    expires_at: datetime
+    code: OneTimeCode
 
 
-class Code(WireModel):
-    """A one-time set-up code, shown this once."""
-
-    code: str
-    expires_at: datetime
-
-
-def hash_password(password: str) -> str:
-    """An Argon2id hash."""
-    return aside(_HASHER.hash, password)
-
-
-def verify_password(stored: str | None, password: str) -> bool:
-    """Compare a password; takes as long for a user who does not exist."""
-    try:
-        return aside(_HASHER.verify, stored or _NOBODY, password) and stored is not None
-    except (VerificationError, InvalidHashError):
-        return False
+class WithPasswordAndCode(WithPassword, WithCode):
+    """The caller's password, again, and a code of the authenticator app or a recovery code."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A sign-in under way: what was sent, from where, and whom it was found to concern.
+    """A password that is being looked at: what was sent, from where, and whom it was found to concern.
 
     Attributes:
+        purpose: what for, as the audit log calls it.
+        generation: the user's when the password was compared: one that has moved on says that it was changed meanwhile.
         renewed: the hash to keep from now on, where the password is right and its hash is of weaker parameters.
     """
 
     body: SignIn
     caller: Caller
     user_id: UUID | None = None
+    generation: int | None = None
     known: bool = False
     verified: bool = False
     renewed: str | None = None
+    purpose: str = "sign-in"
 
     def limits(self, key: HubKey) -> list[tuple[Limit, str]]:
         """What this attempt counts against. A known device has a count of its own, so that no stranger locks it out."""
@@ -194,10 +127,38 @@ def attempt_sign_in(ctx: ReadContext, key: HubKey, body: SignIn, caller: Caller)
     """
     user = ctx.session.scalars(select(User).where(User.email == body.email, User.is_active)).one_or_none()
     known = user is not None and body.device is not None and _is_device(key, user, body.device)
-    attempt = Attempt(body, caller, user.id if user else None, known=known)
+    attempt = Attempt(body, caller, user.id if user else None, user.generation if user else None, known=known)
     for limit, subject in attempt.limits(key):
         limit.refuse(ctx, subject)
     return attempt, user.password_hash if user else None
+
+
+def attempt_again(
+    ctx: ReadContext, key: HubKey, password: SecretStr, caller: Caller, purpose: str
+) -> tuple[Attempt, str | None]:
+    """As :func:`attempt_sign_in`, for somebody who has signed in and gives the password again.
+
+    Raises:
+        ForbiddenError: the caller is no person who has signed in.
+    """
+    require_person(ctx.principal)
+    user = ctx.session.get_one(User, ctx.principal.user_id)
+    attempt, stored = attempt_sign_in(ctx, key, SignIn(email=user.email, password=password), caller)
+    return replace(attempt, purpose=purpose), stored
+
+
+def require_person(principal: Principal) -> None:
+    """See that somebody has signed in: a token may be held by any program.
+
+    Raises:
+        ForbiddenError: it is a token that asks.
+    """
+    if not principal.signed_in:
+        raise ForbiddenError(
+            "Only a person who has signed in may do this.",
+            hint="Sign in with address and password; a token of a machine or program does not do.",
+            code="person-needed",
+        )
 
 
 def verified(attempt: Attempt, stored: str | None) -> Attempt:
@@ -205,12 +166,39 @@ def verified(attempt: Attempt, stored: str | None) -> Attempt:
     password = attempt.body.password.get_secret_value()
     if not verify_password(stored, password):
         return attempt
-    weak = stored is not None and _HASHER.check_needs_rehash(stored)
-    return replace(attempt, verified=True, renewed=hash_password(password) if weak else None)
+    outdated = stored is not None and is_outdated(stored, password)
+    return replace(attempt, verified=True, renewed=hash_password(password) if outdated else None)
 
 
-def finish_sign_in(ctx: Context, key: HubKey, attempt: Attempt, life: timedelta) -> AccessGranted | None:
-    """Count a failure, or grant access. None for a failure: it must be committed, so it cannot be an exception.
+def finish_sign_in(
+    ctx: Context, key: HubKey, attempt: Attempt, life: timedelta
+) -> AccessGranted | UnauthenticatedError:
+    """Grant access, or count a failure. That must be committed, so the error is given back and not raised.
+
+    Raises:
+        TooManyRequestsError: others failed too often since the attempt began.
+    """
+    user = prove(ctx, key, attempt)
+    if user is None:
+        return refused_sign_in()
+    factor = second_factor.enrolled(ctx, user.id)
+    if factor is not None:
+        if attempt.body.code is None:
+            # It counts neither way: whoever tries out codes must not start anew by leaving one out.
+            record_event(ctx, attempt.purpose, "api_users", user.id, {"lacks": "second factor"}, outcome="refused")
+            return second_factor.needed()
+        if not prove_code(ctx, key, attempt, user, attempt.body.code):
+            return second_factor.refused()
+    forgive(ctx, key, attempt, user)
+    if attempt.renewed:
+        user.password_hash = attempt.renewed
+    record_event(ctx, attempt.purpose, "api_users", user.id, {"second_factor": factor is not None})
+    granted = renewal.begin(ctx, key, user, life, attempt.caller, second_factor=factor is not None)
+    return granted.model_copy(update={"device": _device(key, user)})
+
+
+def prove(ctx: Context, key: HubKey, attempt: Attempt) -> User | None:
+    """The user whose password it is, kept from others until the end; None for a failure, which is counted.
 
     Raises:
         TooManyRequestsError: others failed too often since the attempt began.
@@ -218,20 +206,34 @@ def finish_sign_in(ctx: Context, key: HubKey, attempt: Attempt, life: timedelta)
     for limit, subject in attempt.limits(key):
         limit.refuse(ctx, subject, alone=True)
     user = ctx.session.get(User, attempt.user_id, with_for_update=True) if attempt.user_id else None
-    if user is None or not user.is_active or not attempt.verified:
-        record_event(ctx, "sign-in", "api_users", attempt.user_id, {}, outcome="refused")
-        ends = [limit.count(ctx, subject) for limit, subject in attempt.limits(key)]
-        if user is not None and not attempt.known:
-            _note(ctx, user, 0 if ends[0] else user.failed_sign_ins + 1, ends[0])
+    if user is None or not user.is_active or not attempt.verified or user.generation != attempt.generation:
+        _fail(ctx, key, attempt, user)
         return None
+    return user
+
+
+def prove_code(ctx: Context, key: HubKey, attempt: Attempt, user: User, code: str) -> bool:
+    """Use a code of the second factor up; False for a failure, which is counted as that of a password."""
+    factor = second_factor.enrolled(ctx, user.id)
+    if factor is not None and second_factor.accept(ctx, key, factor, code):
+        return True
+    _fail(ctx, key, attempt, user)
+    return False
+
+
+def forgive(ctx: Context, key: HubKey, attempt: Attempt, user: User) -> None:
+    """Forget the failures before a success."""
     for limit, subject in attempt.limits(key)[:1]:
         limit.forgive(ctx, subject)
     if user.failed_sign_ins or user.locked_until:
         _note(ctx, user, 0, None)
-    if attempt.renewed:
-        user.password_hash = attempt.renewed
-    record_event(ctx, "sign-in", "api_users", user.id, {})
-    return renewal.begin(ctx, key, user, life, attempt.caller).model_copy(update={"device": _device(key, user)})
+
+
+def _fail(ctx: Context, key: HubKey, attempt: Attempt, user: User | None) -> None:
+    record_event(ctx, attempt.purpose, "api_users", attempt.user_id, {}, outcome="refused")
+    ends = [limit.count(ctx, subject) for limit, subject in attempt.limits(key)]
+    if user is not None and not attempt.known:
+        _note(ctx, user, 0 if ends[0] else user.failed_sign_ins + 1, ends[0])
 
 
 def unlock(ctx: Context, key: HubKey, user: User) -> None:
@@ -242,11 +244,15 @@ def unlock(ctx: Context, key: HubKey, user: User) -> None:
 
 
 def reset_password(ctx: Context, key: HubKey, user: User) -> str:
-    """A new password for somebody who has lost theirs; it is told once. Everything of theirs is signed out."""
+    """A new password for somebody who has lost theirs; it is told once.
+
+    Everything of theirs is signed out, and their second factor is gone.
+    """
     password = secrets.token_urlsafe(15)
     user.password_hash = hash_password(password)
     user.is_active = True
     user.generation += 1
+    second_factor.remove(ctx, user.id)
     unlock(ctx, key, user)
     return password
 
@@ -275,17 +281,45 @@ def refused_sign_in() -> UnauthenticatedError:
     return UnauthenticatedError("Address or password is wrong.", hint="Try again.", code="sign-in-refused")
 
 
-def set_password(ctx: Context, body: NewPassword) -> None:
-    """Set the caller's own password. Tokens made under a former one end."""
-    user = ctx.session.get(User, ctx.principal.user_id) if ctx.principal.user_id else None
-    if user is None or ctx.principal.kind is PrincipalKind.agent:
-        raise InvalidError("Only people have passwords.")
-    current = body.current.get_secret_value() if body.current else ""
-    if user.password_hash is not None and not verify_password(user.password_hash, current):
-        raise refused_sign_in()
-    if user.password_hash is not None:
-        user.generation += 1
-    user.password_hash = hash_password(body.password.get_secret_value())
+def set_password(ctx: Context, key: HubKey, attempt: Attempt, hashed: str) -> UnauthenticatedError | None:
+    """Set the caller's own password, already hashed. Tokens made under the former one end.
+
+    A wrong former password counts as a failed sign-in. That must be committed, so the error is given back.
+    """
+    user = prove(ctx, key, attempt)
+    if user is None:
+        return refused_sign_in()
+    forgive(ctx, key, attempt, user)
+    user.password_hash = hashed
+    user.generation += 1
+    return None
+
+
+def enrol_again(ctx: Context, key: HubKey, attempt: Attempt) -> second_factor.Enrolment | UnauthenticatedError:
+    """A second factor to confirm, for who has given the password again. A failure is counted, and given back."""
+    user = prove(ctx, key, attempt)
+    if user is None:
+        return refused_sign_in()
+    forgive(ctx, key, attempt, user)
+    return second_factor.enrol(ctx, key, user)
+
+
+def remove_second_factor(ctx: Context, key: HubKey, attempt: Attempt, code: str) -> UnauthenticatedError | None:
+    """Do without a second factor, by the password and a code. A failure is counted, and given back.
+
+    Raises:
+        ConflictError: there is none.
+    """
+    user = prove(ctx, key, attempt)
+    if user is None:
+        return refused_sign_in()
+    if second_factor.enrolled(ctx, user.id) is None:
+        raise second_factor.absent()
+    if not prove_code(ctx, key, attempt, user, code):
+        return second_factor.refused()
+    forgive(ctx, key, attempt, user)
+    second_factor.remove(ctx, user.id)
+    return None
 
 
 def token_for_agent(ctx: Context, key: HubKey, body: ForGrant) -> AgentToken:
@@ -306,81 +340,3 @@ def token_for_agent(ctx: Context, key: HubKey, body: ForGrant) -> AgentToken:
     token, row = issue_for_grant(key, agent, grant)
     ctx.session.add(row)
     return AgentToken(token=token, agent_id=agent.id, task_grant_id=grant.id, expires_at=row.expires_at)
-
-
-# --- set-up codes ---------------------------------------------------------------------------------------------------
-
-
-def is_set_up(ctx: ReadContext) -> bool:
-    """True once a machine has connected or a user has a password."""
-    tokens = ctx.session.scalar(select(func.count()).select_from(ApiToken)) or 0
-    people = ctx.session.scalar(select(func.count()).select_from(User).where(User.password_hash.is_not(None))) or 0
-    return tokens + people > 0
-
-
-def first_user(ctx: Context) -> User:
-    """The owner, made when the hub has no user yet."""
-    user = ctx.session.scalars(select(User).where(User.role == Role.owner).order_by(User.created_at)).first()
-    if user is None:
-        user = User(id=uuid7(), email=FIRST_USER, name="Owner", role=Role.owner)
-        ctx.session.add(user)
-        ctx.session.flush()
-    return user
-
-
-def new_code(ctx: Context, key: HubKey, user: User) -> Code:
-    """A code for one machine of a user, good for half an hour."""
-    text = "-".join("".join(secrets.choice(CODE_ALPHABET) for _ in range(5)) for _ in range(3))
-    code = SetupCode(
-        id=uuid7(), code_hash=keyed_hash(key, _plain(text)), user_id=user.id, expires_at=ctx.now() + CODE_LIFE
-    )
-    ctx.session.add(code)
-    return Code(code=text, expires_at=code.expires_at)
-
-
-def _plain(code: str) -> str:
-    return code.replace("-", "").replace(" ", "").upper()
-
-
-def redeem(ctx: Context, key: HubKey, body: SetUp, life: timedelta) -> Connected:
-    """Use up a code: register the machine and give it a token.
-
-    Raises:
-        UnauthenticatedError: the code is wrong, used or too old.
-    """
-    code = ctx.session.scalars(
-        select(SetupCode).where(SetupCode.code_hash == keyed_hash(key, _plain(body.code)))
-    ).one_or_none()
-    if code is None or code.used_at is not None or code.expires_at < ctx.now():
-        raise UnauthenticatedError(
-            "The set-up code is wrong, used, or older than half an hour.",
-            hint="Get a new one with `worklore code` on a connected machine, or restart a hub that is not set up yet.",
-            code="setup-code-invalid",
-        )
-    code.used_at = ctx.now()
-    ctx.session.flush()
-    user = ctx.session.get_one(User, code.user_id)
-    machine = _register(ctx, body.machine)
-    token, row = issue(key, user, kind=TokenKind.machine, scopes=[], life=life, machine=machine)
-    ctx.session.add(row)
-    return Connected(
-        token=token,
-        user=Named(id=user.id, email=user.email),
-        machine=Named(id=machine.id, hostname=machine.hostname),
-        expires_at=row.expires_at,
-    )
-
-
-def _register(ctx: Context, facts: MachineFacts) -> Machine:
-    machine = ctx.session.scalars(
-        select(Machine).where(Machine.machine_fingerprint == facts.machine_fingerprint)
-    ).one_or_none()
-    values: dict[str, Any] = facts.model_dump(exclude_none=True)
-    if machine is None:
-        machine = Machine(id=uuid7(), **values)
-        ctx.session.add(machine)
-    for name, value in values.items():
-        setattr(machine, name, value)
-    machine.last_seen, machine.is_active = ctx.now(), True
-    ctx.session.flush()
-    return machine

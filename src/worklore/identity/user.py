@@ -1,18 +1,19 @@
 """Who may act: people, and the clients they are limited to."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import Connection, ForeignKey, Index, event, select
+from sqlalchemy.orm import Mapped, Mapper, mapped_column, object_session
 
 from worklore.identity.roles import SCOPES, Role
 from worklore.kernel.access import SYSTEM, installation
+from worklore.kernel.audit import CONTEXT
 from worklore.kernel.context import Context
 from worklore.kernel.db import Base, Record, Stamped
-from worklore.kernel.errors import ForbiddenError, InvalidError
+from worklore.kernel.errors import ConflictError, ForbiddenError, InvalidError
 from worklore.kernel.resource import Resource
 from worklore.kernel.types import Line, column
 
@@ -47,18 +48,71 @@ class UserClient(Base):
 
 
 def check(ctx: Context, user: User, before: Mapping[str, Any]) -> None:
-    """Nobody gives more rights than they have; whoever loses rights loses tokens."""
+    """Nobody gives more rights than they have; whoever loses rights loses tokens; an owner is left, and a way in."""
     role = user.role or Role.technician  # pyright: ignore[reportUnnecessaryComparison] - a new record has no defaults yet
     if role is Role.agent:
         raise InvalidError("role (agent) is for agents; people have one of the others.", field="role")
-    if Role.owner in {role, before.get("role")} and not _is_owner(ctx):
-        raise ForbiddenError("Only an owner makes or changes an owner.", hint="Ask an owner.", code="owner-only")
-    if (not before or "role" in before) and not all(ctx.principal.may(scope) for scope in SCOPES[role]):
-        raise ForbiddenError(
-            f"The role {role} has rights that you do not have.", hint="Ask an administrator.", code="more-than-own"
-        )
+    former = before.get("role", role)
+    disabled = before.get("is_active") is True and not user.is_active
+    limited = before.get("is_limited") is False and user.is_limited
+    loses = disabled or limited or "role" in before
+    if loses and user.id == ctx.principal.user_id:
+        # First, since what the caller is from now on is no measure of what they may.
+        require_way_in(ctx, user, was_owner=former is Role.owner)
+    require_rank(ctx, {role, former}, rights=role if not before or "role" in before else None)
+    if loses:
+        require_way_in(ctx, user, was_owner=former is Role.owner)
     if {"role", "is_active", "is_limited"} & before.keys():
         user.generation += 1
+
+
+def require_rank(ctx: Context, roles: Collection[Role], rights: Role | None = None) -> None:
+    """See that the caller may decide about somebody with these roles, and has the ``rights`` that are given.
+
+    Raises:
+        ForbiddenError: it is about an owner and the caller is none, or the role has rights that the caller lacks.
+    """
+    if Role.owner in roles and not _is_owner(ctx):
+        raise ForbiddenError("Only an owner makes or changes an owner.", hint="Ask an owner.", code="owner-only")
+    if rights is not None and not all(ctx.principal.may(scope) for scope in SCOPES[rights]):
+        raise ForbiddenError(
+            f"The role {rights} has rights that you do not have.", hint="Ask an administrator.", code="more-than-own"
+        )
+
+
+def require_way_in(ctx: Context, user: User, *, was_owner: bool) -> None:
+    """See that an owner is left who sees everything, and that nobody shuts themselves out.
+
+    The hub's own commands may do both: whoever works on its machine can undo them there.
+
+    Raises:
+        ConflictError: it is the last such owner, or the caller's own account.
+    """
+    if ctx.principal is SYSTEM:
+        return
+    if was_owner:
+        # In the order of ids and kept until the end, so that two owners cannot shut each other out at once.
+        able = select(User.id).where(User.role == Role.owner, User.is_active, User.is_limited.is_(False))
+        owners = ctx.session.connection().scalars(able.order_by(User.id).with_for_update()).all()
+        if not set(owners) - {user.id}:
+            raise ConflictError(
+                "This is the last owner who is active and sees everything.",
+                hint="Make somebody else an owner first.",
+                code="last-owner",
+            )
+    if user.id == ctx.principal.user_id:
+        raise ConflictError(
+            "This is your own account: you would shut yourself out.",
+            hint="Ask another owner or administrator to do it.",
+            code="own-account",
+        )
+
+
+@event.listens_for(User, "before_delete")
+def _keep_a_way_in(_: Mapper[Any], __: Connection, user: User) -> None:  # pyright: ignore[reportUnusedFunction] - called by sessions
+    session = object_session(user)
+    assert session is not None  # noqa: S101 - a flush is of a session
+    require_way_in(session.info[CONTEXT], user, was_owner=user.role is Role.owner)
 
 
 def _is_owner(ctx: Context) -> bool:

@@ -38,6 +38,7 @@ class Principal:
         agent_id: the agent that acts, for the user ``user_id``, by the grant ``task_grant_id``.
         sees_secrets: that secrets may be shown to it, if its scopes allow it too. A machine's token is held by every
             program that runs there, agents among them, so its scopes alone do not say that somebody may look.
+        signed_in: that a person has signed in; False for every token that was made for a machine or a program.
     """
 
     kind: PrincipalKind
@@ -50,6 +51,7 @@ class Principal:
     agent_id: uuid.UUID | None = None
     task_grant_id: uuid.UUID | None = None
     sees_secrets: bool = False
+    signed_in: bool = False
     _granted: dict[str, bool] = field(default_factory=dict[str, bool], compare=False, repr=False)
 
     @property

@@ -6,7 +6,7 @@ Only the composition root reads them. ``describe`` tells where each value came f
 import os
 import stat
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -44,6 +44,10 @@ class Settings(BaseSettings):
     log_level: str = Field(default="info", description="debug, info, warning or error.")
     access_minutes: int = Field(default=10, ge=1, le=60, description="Life of an access token.")
     token_days: int = Field(default=90, ge=1, le=3650, description="Life of a machine's token.")
+    second_factor: Literal["vault", "enrolled"] = Field(
+        default="vault",
+        description="vault: secrets are shown to people who gave a second factor; enrolled: only who has one needs it.",
+    )
     job_threads: int = Field(default=2, ge=1, le=32, description="Threads that carry out background jobs.")
     backup_folder: Path | None = Field(default=None, description="Folder of backups; backups in the data folder.")
     backup_key_file: Path | None = Field(default=None, description="File of the passphrase that encrypts backups.")

@@ -1,5 +1,7 @@
 """How long what the hub notes beside the record is kept: requests, injections, events, tombstones, ended jobs.
 
+So it is with what let somebody in and does so no more: counters of failures, sign-ins, codes, tokens.
+
 Old rows go in small batches, each a unit of work of its own with one audit entry, so that nobody waits long for the
 writer. The record itself and its change audit are kept.
 """
@@ -14,6 +16,9 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.orm import InstrumentedAttribute
 
+from worklore.identity.limit import RateLimit
+from worklore.identity.refresh import RefreshFamily, RefreshToken
+from worklore.identity.token import ApiToken, SetupCode
 from worklore.kernel.access import SYSTEM
 from worklore.kernel.audit import Tombstone, forget, record_batch, unaudited
 from worklore.kernel.context import Context
@@ -29,6 +34,10 @@ MAX_BATCHES: Final = 200
 """Batches of one table in one run; what is left waits for the next, so that a hub can stop in between."""
 
 ENDED: Final = (JobState.done, JobState.failed, JobState.cancelled)
+SIGN_IN_DAYS: Final = 30
+TOKEN_DAYS: Final = 90
+"""Days for which sign-ins and codes, and tokens, that have ended can still be looked at."""
+
 CLOCK_SLACK: Final = timedelta(days=1)
 """How far the time in a row's id may be from the row's own time."""
 
@@ -56,7 +65,28 @@ def kept(*, api_audit: int, injections: int, events: int, tombstones: int, jobs:
         Kept(Tombstone, tombstones, lambda moment: _made_before(Tombstone.id, Tombstone.deleted_at, moment)),
         # A job with a key is there once and for all, even cancelled.
         Kept(Job, jobs, lambda moment: Job.state.in_(ENDED) & Job.key.is_(None) & (Job.ended_at < moment)),
+        *OF_IDENTITY,
     )
+
+
+def _ended(moment: datetime) -> ColumnElement[bool]:
+    """Sign-ins that ended before a moment, however they did."""
+    return (RefreshFamily.idle_expires_at < moment) | (RefreshFamily.revoked_at < moment)
+
+
+OF_IDENTITY: Final = (
+    Kept(RateLimit, 0, lambda moment: RateLimit.expires_at < moment),
+    # Before their sign-ins, so that no batch takes more with it than it has rows.
+    Kept(
+        RefreshToken,
+        SIGN_IN_DAYS,
+        lambda moment: RefreshToken.family_id.in_(select(RefreshFamily.id).where(_ended(moment))),
+    ),
+    Kept(RefreshFamily, SIGN_IN_DAYS, _ended),
+    Kept(SetupCode, SIGN_IN_DAYS, lambda moment: SetupCode.expires_at < moment),
+    Kept(ApiToken, TOKEN_DAYS, lambda moment: (ApiToken.expires_at < moment) | (ApiToken.revoked_at < moment)),
+)
+"""What let somebody in once."""
 
 
 def _made_before(

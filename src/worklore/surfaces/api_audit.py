@@ -23,7 +23,8 @@ from pydantic import BaseModel
 from sqlalchemy import Column
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from worklore.identity.sign_in import NewPassword, Renewal, SetUp, SignIn
+from worklore.identity.setup import Join, SetUp
+from worklore.identity.sign_in import NewPassword, Renewal, SignIn, WithCode, WithPassword, WithPasswordAndCode
 from worklore.kernel.errors import HIDDEN, UnavailableError
 from worklore.kernel.resource import Catalog, Resource
 from worklore.kernel.types import Json, Line, Prose
@@ -69,7 +70,11 @@ class Bodies:
         models: dict[str, type[BaseModel]] = {
             "auth/sign-in": SignIn,
             "auth/setup": SetUp,
+            "auth/join": Join,
             "auth/password": NewPassword,
+            "auth/second-factor/enrol": WithPassword,
+            "auth/second-factor/confirm": WithCode,
+            "auth/second-factor/remove": WithPasswordAndCode,
             "auth/refresh": Renewal,
             "auth/sign-out": Renewal,
         }

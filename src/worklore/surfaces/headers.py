@@ -22,6 +22,9 @@ UNLESS_SAID: Final = (
 )
 """What an answer may say otherwise: the page of the API's reference, and the files that it loads."""
 
+ASK_AGAIN: Final = (b"cache-control", b"private, no-cache")
+"""For an answer that has a tag to ask by: a copy may be kept by who asked, and is asked for again before it is used."""
+
 
 class SafeHeaders:
     """Middleware around everything, so that refusals and failures have them too."""
@@ -39,6 +42,9 @@ class SafeHeaders:
             if message["type"] == "http.response.start":
                 given = list(message.get("headers", ()))
                 said = {name.lower() for name, _ in given}
+                if b"etag" in said and b"cache-control" not in said:
+                    given.append(ASK_AGAIN)
+                    said.add(b"cache-control")
                 message["headers"] = [*given, *ALWAYS, *(each for each in UNLESS_SAID if each[0] not in said)]
             await send(message)
 

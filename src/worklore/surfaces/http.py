@@ -4,7 +4,7 @@ On SQLite short reads run where they arrive, on the event loop, and writes wait 
 occupying a thread; on a server database each request makes one hop to a worker thread, with everything it needs.
 """
 
-import hashlib
+import hmac
 import re
 import threading
 import uuid
@@ -30,7 +30,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from worklore.identity.token import Authenticator
+from worklore.identity.token import Authenticator, rights_changed
 from worklore.kernel.access import Principal, PrincipalKind
 from worklore.kernel.context import Context, ReadContext
 from worklore.kernel.db import POOL_SIZE, is_away
@@ -236,25 +236,10 @@ def _value_of(item: ErrorDetails) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class Once:
-    """A caller's Idempotency-Key and the digest of the request it stands for."""
+    """A caller's Idempotency-Key and the keyed digest of the request it stands for."""
 
     key: str
     digest: str
-
-
-def idempotency(request: Request, body: bytes) -> Once | None:
-    """The request's key, if it has one.
-
-    Raises:
-        BadRequestError: the key is longer than ``MAX_KEY`` or not printable ASCII.
-    """
-    key = request.headers.get("idempotency-key")
-    if key is None:
-        return None
-    if not 0 < len(key) <= MAX_KEY or not (key.isascii() and key.isprintable()):
-        raise BadRequestError(f"An Idempotency-Key has 1 to {MAX_KEY} printable characters.", code="idempotency-key")
-    head = f"{request.method} {request.url.path}?{request.url.query}\n{request.headers.get('if-match', '')}\n"
-    return Once(key, hashlib.sha256(head.encode() + body).hexdigest())
 
 
 class Gateway:
@@ -271,6 +256,23 @@ class Gateway:
         # A database in the process shares its interpreter: more threads than a few only wait for each other.
         return CapacityLimiter(LONG_READS if self.database.is_sqlite else POOL_SIZE)
 
+    def once(self, request: Request, body: bytes) -> Once | None:
+        """The request's key, if it has one, and a keyed digest: a body may hold a secret that is short enough to guess.
+
+        Raises:
+            BadRequestError: the key is longer than ``MAX_KEY`` or not printable ASCII.
+        """
+        key = request.headers.get("idempotency-key")
+        if key is None:
+            return None
+        if not 0 < len(key) <= MAX_KEY or not (key.isascii() and key.isprintable()):
+            detail = f"An Idempotency-Key has 1 to {MAX_KEY} printable characters."
+            raise BadRequestError(detail, code="idempotency-key")
+        head = (
+            f"request:{request.method} {request.url.path}?{request.url.query}\n{request.headers.get('if-match', '')}\n"
+        )
+        return Once(key, hmac.new(self.authenticator.key.pepper, head.encode() + body, "sha256").hexdigest())
+
     def principal(self, request: Request) -> Principal:
         """Who asks.
 
@@ -285,7 +287,8 @@ class Gateway:
         known = self.authenticator.cached(token)
         if known is None:
             with self.database.read(_NOBODY) as ctx:
-                known = self.authenticator.authenticate(ctx, token)
+                address = request.client.host if request.client else None
+                known = self.authenticator.authenticate(ctx, token, address)
         request.state.principal = known
         return known
 
@@ -342,7 +345,17 @@ class Gateway:
         dry_run: bool = False,
         principal: Principal | None = None,
     ) -> T:
-        """Run a unit of work for the caller and commit it. ``principal`` stands in where nobody is signed in."""
+        """Run a unit of work for the caller and commit it. ``principal`` stands in where nobody is signed in.
+
+        What this node remembers of tokens ends with a change of rights, before the caller has the answer.
+        """
+        changed = False
+
+        def watched(ctx: Context) -> T:
+            nonlocal changed
+            result = work(ctx)
+            changed = rights_changed(ctx)
+            return result
 
         def prepare() -> tuple[Principal, Operation]:
             actor = principal or self.principal(request)
@@ -359,13 +372,17 @@ class Gateway:
         def run() -> T:
             actor, operation = prepare()
             with self._alone(actor, once):
-                return self.database.write(work, operation)
+                return self.database.write(watched, operation)
 
-        if not self.database.is_sqlite:
-            return await to_thread.run_sync(run, limiter=self._limiter)
-        actor, operation = prepare()
-        with self._alone(actor, once):
-            return await wrap_future(self.database.submit(work, operation))
+        if self.database.is_sqlite:
+            actor, operation = prepare()
+            with self._alone(actor, once):
+                result = await wrap_future(self.database.submit(watched, operation))
+        else:
+            result = await to_thread.run_sync(run, limiter=self._limiter)
+        if changed:
+            self.authenticator.forget()
+        return result
 
     @contextmanager
     def _alone(self, actor: Principal, once: Once | None) -> Generator[None]:

@@ -305,7 +305,8 @@ def _without_tuples(schema: Any) -> None:
         for value in known.values():
             _without_tuples(value)
     elif isinstance(schema, list):
-        for value in cast("list[Any]", schema):
+        items: list[Any] = schema
+        for value in items:
             _without_tuples(value)
 
 

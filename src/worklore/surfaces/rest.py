@@ -28,7 +28,6 @@ from worklore.surfaces.dispatch import Endpoint, Operation
 from worklore.surfaces.http import (
     Gateway,
     Once,
-    idempotency,
     json_response,
     known_already,
     not_valid,
@@ -244,7 +243,7 @@ class RestResource:
 
     async def _write(self, request: Request, verb: str, work: Callable[[Context], Answer], body: bytes) -> Response:
         dry_run = flags(request).get("dry_run", False)
-        once = idempotency(request, body)
+        once = self._gateway.once(request, body)
         if dry_run:
             once = None
         scope = self.resource.scope(verb)

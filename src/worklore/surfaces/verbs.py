@@ -13,7 +13,7 @@ from worklore.kernel.idempotency import former, remember
 from worklore.kernel.query import understand
 from worklore.kernel.resource import Resource
 from worklore.surfaces.asked import flags, record_id
-from worklore.surfaces.http import Gateway, Once, idempotency, json_response, not_valid, read_body, validated
+from worklore.surfaces.http import Gateway, Once, json_response, not_valid, read_body, validated
 
 
 class RestAction:
@@ -62,7 +62,7 @@ class RestAction:
             )
             return json_response(result)
         dry_run = flags(request).get("dry_run", False)
-        once = idempotency(request, body)
+        once = self._gateway.once(request, body)
         if dry_run:
             once = None
         answer = await self._gateway.write(
@@ -72,7 +72,8 @@ class RestAction:
             once=once,
             dry_run=dry_run,
         )
-        return json_response(answer, headers={"dry-run": "true"} if dry_run else None)
+        headers = {"dry-run": "true"} if dry_run else {}
+        return json_response(answer, headers=headers)
 
     def _once(self, ctx: Context, once: Once | None, record: str | None, given: list[Any]) -> Any:
         if once is None:
