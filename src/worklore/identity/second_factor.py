@@ -10,7 +10,7 @@ import uuid
 from datetime import datetime
 from typing import Final
 
-import pyotp
+from pyotp.totp import TOTP
 from sqlalchemy import BigInteger, ForeignKey, select
 from sqlalchemy.orm import Mapped, backref, mapped_column, relationship
 
@@ -86,7 +86,7 @@ def enrol(ctx: Context, key: HubKey, user: User) -> Enrolment:
         ctx.session.add(SecondFactor(id=uuid7(), user_id=user.id, seed_encrypted=sealed))
     else:
         factor.seed_encrypted = sealed
-    return Enrolment(secret=seed, uri=pyotp.TOTP(seed).provisioning_uri(name=user.email, issuer_name=ISSUER))
+    return Enrolment(secret=seed, uri=TOTP(seed).provisioning_uri(name=user.email, issuer_name=ISSUER))
 
 
 def confirm(ctx: Context, key: HubKey, user_id: uuid.UUID, code: str) -> RecoveryCodes:
@@ -171,7 +171,7 @@ def _seed(key: HubKey, factor: SecondFactor) -> str:
 
 def _step(seed: str, code: str, now: datetime, last: int | None) -> int | None:
     """The step of time that a code is of, later than the last one used; None when it is of none."""
-    present, made = int(now.timestamp()) // STEP_SECONDS, pyotp.TOTP(seed)
+    present, made = int(now.timestamp()) // STEP_SECONDS, TOTP(seed)
     steps = range(present - TOLERANCE, present + TOLERANCE + 1)
     found = [step for step in steps if hmac.compare_digest(made.generate_otp(step).encode(), code.encode())]
     return next((step for step in found if last is None or step > last), None)

@@ -296,7 +296,7 @@ def _complete(schemas: dict[str, Any], catalog: Catalog) -> None:
         schemas[f"{patch}Item"] = change | {"properties": change["properties"] | NAMED, "required": ["id"]}
 
 
-def _without_tuples(schema: Any) -> None:
+def _without_tuples(schema: object) -> None:
     """A list whose items differ by place is told as one of any of them: programs that read schemas stumble over it."""
     if isinstance(schema, dict):
         known = cast("dict[str, Any]", schema)
@@ -305,8 +305,7 @@ def _without_tuples(schema: Any) -> None:
         for value in known.values():
             _without_tuples(value)
     elif isinstance(schema, list):
-        items: list[Any] = schema
-        for value in items:
+        for value in cast("list[object]", schema):
             _without_tuples(value)
 
 
