@@ -10,6 +10,7 @@ import uuid
 from datetime import datetime
 from typing import Final
 
+from pyotp import random_base32
 from pyotp.totp import TOTP
 from sqlalchemy import BigInteger, ForeignKey, select
 from sqlalchemy.orm import Mapped, backref, mapped_column, relationship
@@ -80,7 +81,7 @@ def enrol(ctx: Context, key: HubKey, user: User) -> Enrolment:
     factor = _of(ctx, user.id)
     if factor is not None and factor.confirmed_at is not None:
         raise ConflictError("There is a second factor already.", hint="Remove it first.", code="second-factor-enrolled")
-    seed = pyotp.random_base32()
+    seed = random_base32()
     sealed = envelope.seal(key.second_factor, Label(key.key_id.encode()), PURPOSE, seed.encode(), (user.id.bytes,))
     if factor is None:
         ctx.session.add(SecondFactor(id=uuid7(), user_id=user.id, seed_encrypted=sealed))

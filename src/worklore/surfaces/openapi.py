@@ -298,15 +298,16 @@ def _complete(schemas: dict[str, Any], catalog: Catalog) -> None:
 
 def _without_tuples(schema: object) -> None:
     """A list whose items differ by place is told as one of any of them: programs that read schemas stumble over it."""
+    inner: Iterable[object] = ()
     if isinstance(schema, dict):
         known = cast("dict[str, Any]", schema)
         if "prefixItems" in known:
             known["items"] = {"anyOf": known.pop("prefixItems")}
-        for value in known.values():
-            _without_tuples(value)
+        inner = known.values()
     elif isinstance(schema, list):
-        for value in cast("list[object]", schema):
-            _without_tuples(value)
+        inner = cast("list[object]", schema)
+    for each in inner:
+        _without_tuples(each)
 
 
 def _own(paths: dict[str, Any]) -> None:
