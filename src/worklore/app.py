@@ -27,7 +27,7 @@ from worklore.kernel.jobs import Handler, Runner, ensure_repeating
 from worklore.kernel.settings import Settings
 from worklore.kernel.transaction import Database
 from worklore.memory.recollection import warm
-from worklore.ops import audit_chain, backup_schedules, backups, migrate
+from worklore.ops import audit_chain, audit_witness, backup_schedules, backups, migrate
 from worklore.ops.api_audit import Journal, Mover
 from worklore.ops.backup import BackupType
 from worklore.ops.retention import expire, kept
@@ -204,7 +204,7 @@ def _may_make_key(database: Database, path: Path) -> bool:
 
 
 def _prepare(ctx: Context) -> None:
-    audit_chain.begin(ctx)
+    audit_witness.begin(ctx)
     ensure_epoch(ctx)
     for kind, seconds in REPEATING.items():
         ensure_repeating(ctx, kind, seconds)

@@ -82,7 +82,7 @@ def chained(database: Database, key: HubKey, data: Path) -> Chains:
     return chains
 
 
-def begin(ctx: Context) -> None:
+def begin_chains(ctx: Context) -> None:
     """Count and digest what is in no chain, in an entry that is; once."""
     connection = ctx.session.connection()
     if connection.execute(select(AuditEntry.chain).where(AuditEntry.chain > "").limit(1)).first() is None:
@@ -185,10 +185,11 @@ def root_of(heads: Mapping[str, tuple[int, str]]) -> str:
 
 def chains_of(connection: Connection) -> Iterator[str]:
     """The names of all chains, each found by one look into the index."""
-    last = ""
-    while (name := connection.scalar(select(func.min(AuditEntry.chain)).where(AuditEntry.chain > last))) is not None:
+    first = select(func.min(AuditEntry.chain))
+    name = connection.scalar(first)
+    while name is not None:
         yield name
-        last = name
+        name = connection.scalar(first.where(AuditEntry.chain > name))
 
 
 def heads_of(connection: Connection) -> dict[str, tuple[int, str]]:
@@ -212,19 +213,18 @@ def of_row(row: Mapping[str, Any]) -> Checkpoint:
     return Checkpoint.model_validate(dict(row) | {"signature": row["signature"].hex()})
 
 
-def of_file(file: Path) -> list[Checkpoint]:
+def of_file(file: Path) -> Iterator[Checkpoint]:
     """The checkpoints in a file of JSON lines; a line that was half written is passed over.
 
     Raises:
         OSError: it cannot be read.
     """
-    found: list[Checkpoint] = []
-    for line in file.read_bytes().splitlines():
-        try:
-            found.append(Checkpoint.model_validate_json(line))
-        except ValidationError:
-            log.warning("a line is no checkpoint and is passed over", file=str(file), bytes=len(line))
-    return found
+    with file.open("rb") as lines:
+        for line in lines:
+            try:
+                yield Checkpoint.model_validate_json(line)
+            except ValidationError:
+                log.warning("a line is no checkpoint and is passed over", file=str(file), bytes=len(line))
 
 
 def make_checkpoint(database: Database, key: HubKey, file: Path) -> Checkpoint | None:
