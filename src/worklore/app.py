@@ -153,7 +153,7 @@ def build(settings: Settings, *, upgrade: bool = False) -> Hub:
     runner = Runner(database, {**HANDLERS, **of_settings}, settings.job_threads)
     requests = Mover(database, journal)
     witness = audit_chain.Witness(database, key, chains, settings.data / audit_chain.CHECKPOINT_FILE)
-    witness.testify()
+    witness.testify(always=True)
     watch = Watch(database, vault, VERSION)
 
     def start() -> None:
@@ -163,7 +163,9 @@ def build(settings: Settings, *, upgrade: bool = False) -> Hub:
         witness.start()
         Thread(target=_warm, args=(database,), name="warm-memory", daemon=True).start()
 
-    app = ApiAudit(create_app(gateway, settings, on_start=start), journal, Bodies(ROOT, CATALOG))
+    app = ApiAudit(
+        create_app(gateway, settings, on_start=start, newest=lambda: witness.newest), journal, Bodies(ROOT, CATALOG)
+    )
     return Hub(settings, database, gateway, runner, requests, witness, vault, watch, app)
 
 
@@ -210,8 +212,14 @@ def _prepare(ctx: Context) -> None:
         ensure_repeating(ctx, kind, seconds)
 
 
-def create_app(gateway: Gateway, settings: Settings, *, on_start: Callable[[], None] | None = None) -> FastAPI:
-    """The ASGI application."""
+def create_app(
+    gateway: Gateway,
+    settings: Settings,
+    *,
+    on_start: Callable[[], None] | None = None,
+    newest: Callable[[], audit_chain.HandedOut | None] = lambda: None,
+) -> FastAPI:
+    """The ASGI application. ``newest`` gives the last checkpoint of the audit."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
@@ -233,7 +241,7 @@ def create_app(gateway: Gateway, settings: Settings, *, on_start: Callable[[], N
     app.include_router(health.routes(gateway, VERSION))
     access = timedelta(minutes=settings.access_minutes)
     app.include_router(sign_in.routes(gateway, access, timedelta(days=settings.token_days)), prefix=ROOT)
-    app.include_router(agents.routes(gateway), prefix=ROOT)
+    app.include_router(agents.routes(gateway, newest), prefix=ROOT)
     app.include_router(audit.routes(gateway), prefix=ROOT)
     derived = list(rest.operations(CATALOG, gateway))
     app.router.routes.insert(0, Dispatch(ROOT, derived))

@@ -172,14 +172,15 @@ def _witness(session: Session, row: Any) -> dict[str, Any]:
     """The entry that holds a new row's digest. What the row lacks gets its default now, as the digest covers it."""
     state: InstanceState[Any] = inspect(row)
     for name, column in state.mapper.columns.items():
-        if state.dict.get(name) is None and column.default is not None:
-            setattr(row, name, column.default.arg({}) if column.default.is_callable else column.default.arg)
+        default: Any = column.default
+        if state.dict.get(name) is None and default is not None:
+            setattr(row, name, default.arg({}) if default.is_callable else default.arg)
     table = state.mapper.local_table
     values = {column.key: state.dict.get(column.key) for column in covered(table)}
     return _entry(session, WITNESS, state.mapper, row) | {"changed": {"sha256": digest(table.description, values)}}
 
 
-def covered(table: FromClause) -> list[ColumnElement[Any]]:
+def covered(table: FromClause) -> list[Any]:
     """The columns that the digest of a witnessed row covers: all but those that bind it to its entry."""
     return [column for column in table.columns if column.key not in CODES]
 

@@ -145,7 +145,8 @@ class _Batch:
 
     @property
     def is_whole(self) -> bool:
-        return len(self.rows) == self.facts["count"]
+        count: int = self.facts["count"]
+        return len(self.rows) == count
 
 
 def check_requests(findings: Findings) -> int:
