@@ -113,7 +113,7 @@ def _wrong(kept: list[Told], told: Told) -> str | None:
 
 def _is_news(last: Told, told: Told) -> bool:
     """False for one that is known, and for an older one, which another process of the hub may still have."""
-    return told["id"] != last["id"] and (told["epoch"] != last["epoch"] or told["at"] > last["at"])
+    return bool(told["id"] != last["id"] and (told["epoch"] != last["epoch"] or told["at"] > last["at"]))
 
 
 def _extends(earlier: Told, later: Told) -> bool:

@@ -1,6 +1,7 @@
 """Databases whose change audit is chained, and the means to change it as whoever has their password could."""
 
 import shutil
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ class Chained:
         self.database.write(ensure_epoch)
         self.chains: Chains | None = None
         self.unguarded: set[str] = set()
+        self.old: list[uuid.UUID] = []
 
     def begin(self) -> None:
         self.chains = audit_chain.chained(self.database, self.key, self.folder)

@@ -7,7 +7,8 @@ import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as clock
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
@@ -21,9 +22,12 @@ from worklore.kernel.audit import EPOCH, AuditEntry
 from worklore.kernel.db import database_url
 from worklore.kernel.errors import UnavailableError
 from worklore.kernel.settings import Settings, load
+from worklore.kernel.transaction import Database
 from worklore.kernel.types import iso, wire_value
-from worklore.ops.audit_chain import CHECKPOINT_FILE, ENTRY, KEY_FILE, Checkpoint, of_file, streamed
+from worklore.ops import migrate
+from worklore.ops.audit_chain import CHECKPOINT_FILE, ENTRY, KEY_FILE, Checkpoint, join, of_file, streamed
 from worklore.ops.audit_findings import Break
+from worklore.ops.audit_prune import prune
 from worklore.ops.audit_verify import State, Verdict, verify
 from worklore.ops.dump import looking
 
@@ -45,6 +49,10 @@ def add(commands: Any) -> None:
     check.add_argument("--sample", type=_number, metavar="N", help="with --rows: N rows of each table, at random")
     check.add_argument("--json", action="store_true", help="print JSON and nothing else")
     check.set_defaults(run=_verify)
+    cut = tasks.add_parser("prune", help="hand out the entries from before a day, then take them away")
+    cut.add_argument("--before", type=_day, required=True, metavar="DATE", help="such as 2025-01-01, in UTC")
+    cut.add_argument("--export", type=Path, required=True, metavar="FILE", help="a new file, which gets the entries")
+    cut.set_defaults(run=_prune)
     history = tasks.add_parser("history", help="what was done to a record, the oldest first")
     history.add_argument("record", type=uuid.UUID, help="the record's id")
     history.set_defaults(run=_history)
@@ -57,6 +65,13 @@ def _number(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError("at least 1")
     return number
+
+
+def _day(text: str) -> datetime:
+    try:
+        return datetime.combine(date.fromisoformat(text), clock.min, UTC)
+    except ValueError:
+        raise argparse.ArgumentTypeError("a day, such as 2025-01-01") from None
 
 
 def _say(text: str) -> None:
@@ -114,6 +129,30 @@ def _told(verdict: Verdict) -> list[str]:
     if verdict.earlier_lives:
         lines.append(f"{verdict.earlier_lives:,} checkpoints from before a restore were not compared.")
     return lines
+
+
+def _prune(options: argparse.Namespace) -> int:
+    settings = load()
+    database = Database(settings.url)
+    try:
+        migrate.require(database)
+        key = join(database, settings.data)
+        if key is None:
+            raise UnavailableError("No hub has begun the audit's chains yet.", hint="Start the hub once.")
+        file = settings.data / CHECKPOINT_FILE
+        kept = _checkpoints(file) if file.exists() else ()
+        try:
+            done = prune(database, key, kept, options.before, options.export)
+        except FileExistsError as error:
+            raise UnavailableError(f"{options.export} is there already.", hint="Name a new file.") from error
+        except OSError as error:
+            why = error.strerror or error
+            raise UnavailableError(f"{options.export} cannot be written: {why}.", hint="Name another file.") from error
+    finally:
+        database.close()
+    _say(f"{done.entries:,} entries of {done.chains} chains and {done.rows:,} touches are in {options.export} now.")
+    _say(f"Its SHA-256: {done.sha256}")
+    return 0
 
 
 def _where(broken: Break) -> str:

@@ -10,8 +10,8 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby, islice
-from operator import itemgetter
-from typing import Any, Final
+from operator import attrgetter, itemgetter
+from typing import Any, Final, NamedTuple
 
 import orjson
 from sqlalchemy import Connection, Text, and_, cast, select
@@ -50,7 +50,7 @@ def check_sealed(findings: Findings, sample: int | None = None) -> tuple[int, in
     """
     compared = undigested = 0
     for holder in holders():
-        ids = _ids(findings.connection, holder.table)
+        ids = ids_of(findings.connection, holder.table)
         wanted = ids if sample is None else iter(_sample(ids, sample))
         while some := list(islice(wanted, CHUNK)):
             compared += len(some)
@@ -58,7 +58,8 @@ def check_sealed(findings: Findings, sample: int | None = None) -> tuple[int, in
     return compared, undigested
 
 
-def _ids(connection: Connection, table: Any) -> Iterator[uuid.UUID]:
+def ids_of(connection: Connection, table: Any) -> Iterator[uuid.UUID]:
+    """The ids of a table, some at a time."""
     last: uuid.UUID | None = None
     while True:
         some = select(table.c.id).order_by(table.c.id).limit(CHUNK)
@@ -81,39 +82,82 @@ def _sample(ids: Iterator[uuid.UUID], most: int) -> list[uuid.UUID]:
 
 
 def _compare(findings: Findings, holder: Holder, ids: list[uuid.UUID]) -> int:
+    undigested = 0
+    for row in rows_of(findings.connection, holder, ids):
+        for name, present in row.present.items():
+            told = row.told[name]
+            if not told:
+                if present is not None and not row.is_told:
+                    findings.broken(row.table, name, "no entry tells of this row", id=str(row.id))
+                undigested += present is not None and row.is_told
+                continue
+            last = max(told, key=attrgetter("order"))
+            if last.sha256 != present:
+                older = "what it held before" if present in {each.sha256 for each in told} else "nothing ever written"
+                why = f"it holds {older}, where version {last.version} was written last"
+                findings.broken(row.table, name, why, id=str(row.id))
+    return undigested
+
+
+class Digest(NamedTuple):
+    """What an entry says of a sealed field."""
+
+    version: int
+    at: int
+    sha256: str | None
+    chain: str | None
+    seq: int | None
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """By the record's version, since clocks may not agree, and then by time."""
+        return self.version, self.at
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row with sealed fields, and what the audit tells of it.
+
+    Attributes:
+        is_told: there are entries of it, with digests or from before there were any.
+        present: by field, the SHA-256 of what it holds; None for nothing.
+        told: by field, the digests in its entries.
+    """
+
+    table: str
+    id: uuid.UUID
+    is_told: bool
+    present: Mapping[str, str | None]
+    told: Mapping[str, list[Digest]]
+
+
+def rows_of(connection: Connection, holder: Holder, ids: list[uuid.UUID]) -> Iterator[Row]:
+    """Some rows of a table, each with what its entries tell, as of one moment."""
     table, entry = holder.table, aliased(AuditEntry)
     of_row = and_(entry.record_id == table.c.id, entry.table_name == table.description)
     columns = [column.label(name) for name, column in holder.fields.items()]
-    told = (entry.at, entry.action, cast(entry.changed, Text).label("told"))
-    rows = select(table.c.id, *columns, *told).outerjoin_from(table, entry, of_row)
+    told = [column.label(f"entry_{column.key}") for column in (entry.at, entry.chain, entry.seq)]
+    changed = cast(entry.changed, Text).label("entry_changed")
+    rows = select(table.c.id.label("row_id"), *columns, *told, changed).outerjoin_from(table, entry, of_row)
     rows = rows.where(table.c.id.in_(ids)).order_by(table.c.id)
-    undigested = 0
-    for key, entries in groupby(streamed(findings.connection, rows), key=itemgetter("id")):
-        undigested += _compare_row(findings, holder, key, list(entries))
-    return undigested
+    for key, group in groupby(streamed(connection, rows), key=itemgetter("row_id")):
+        entries = list(group)
+        held = {name: entries[0][name] for name in holder.fields}
+        yield Row(
+            table.description,
+            key,
+            is_told=entries[0]["entry_changed"] is not None,
+            present={n: None if value is None else hashlib.sha256(value).hexdigest() for n, value in held.items()},
+            told=_told(holder, entries),
+        )
 
 
-def _compare_row(findings: Findings, holder: Holder, key: uuid.UUID, entries: list[dict[str, Any]]) -> int:
-    """``entries`` are those of one row, each with the row's fields beside it."""
-    table, undigested = holder.table.description, 0
-    changes = [(entry["at"], orjson.loads(entry["told"])) for entry in entries if entry["told"] is not None]
-    for name in holder.fields:
-        value: bytes | None = entries[0][name]
-        present = None if value is None else hashlib.sha256(value).hexdigest()
-        told = [(fact["version"], at, fact["sealed"]) for at, change in changes if (fact := _fact(change, name))]
-        if not told:
-            if present is not None and not changes:
-                findings.broken(table, name, "no entry tells of this row", id=str(key))
-            undigested += present is not None and bool(changes)
-            continue
-        last = max(told, key=itemgetter(0, 1))
-        if last[2] != present:
-            older = "what it held before" if present in {sha256 for _, _, sha256 in told} else "nothing ever written"
-            findings.broken(table, name, f"it holds {older}, where version {last[0]} was written last", id=str(key))
-    return undigested
-
-
-def _fact(change: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
-    """The digest that an entry has of a field; none in those from before there were digests."""
-    fact = change.get(name)
-    return fact if isinstance(fact, dict) else None
+def _told(holder: Holder, entries: list[dict[str, Any]]) -> dict[str, list[Digest]]:
+    told: dict[str, list[Digest]] = {name: [] for name in holder.fields}
+    for entry in entries:
+        change = orjson.loads(entry["entry_changed"] or "{}")
+        for name in holder.fields.keys() & change.keys():
+            if isinstance(fact := change[name], dict):  # those from before there were digests have the word alone
+                place = entry["entry_chain"], entry["entry_seq"]
+                told[name].append(Digest(fact["version"], entry["entry_at"], fact["sealed"], *place))
+    return told

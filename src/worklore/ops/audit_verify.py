@@ -115,6 +115,8 @@ def verify(
         _chain(audit, chain)
     for chain in sorted(audit.last.keys() - set(chains)):
         audit.lacks(f"a checkpoint knows {audit.last[chain]} entries of chain {chain}, which is not there")
+    for chain in sorted(audit.cut.keys() - set(chains)):
+        audit.broken(LOG, "seq", "what a prune has left of this chain is not there", chain=chain)
     loose = 0 if first > 1 else _unchained(audit)
     touches, requests = check_witnessed(audit), check_requests(audit)
     sealed, undigested = check_sealed(audit, sample) if rows else (0, 0)
