@@ -26,7 +26,7 @@ from worklore.kernel.jobs import Handler, Runner, ensure_repeating
 from worklore.kernel.settings import Settings
 from worklore.kernel.transaction import Database
 from worklore.memory.recollection import warm
-from worklore.ops import audit_chain, backup_schedules, backups, hub_key, migrate
+from worklore.ops import audit_chain, audit_witness, backup_schedules, backups, hub_key, migrate
 from worklore.ops.api_audit import Journal, Mover
 from worklore.ops.backup import BackupType
 from worklore.ops.retention import expire, kept
@@ -158,7 +158,7 @@ def build(settings: Settings, *, upgrade: bool = False) -> Hub:
     requests = Mover(database, journal)
     uses = Uses(database, authenticator)
     witness = audit_chain.Witness(database, key, chains, settings.data / audit_chain.CHECKPOINT_FILE)
-    witness.testify()
+    witness.testify(always=True)
     watch = Watch(database, vault, VERSION)
 
     def start() -> None:
@@ -169,7 +169,8 @@ def build(settings: Settings, *, upgrade: bool = False) -> Hub:
         witness.start()
         Thread(target=_warm, args=(database,), name="warm-memory", daemon=True).start()
 
-    app = SafeHeaders(ApiAudit(create_app(gateway, settings, on_start=start), journal, Bodies(ROOT, CATALOG)))
+    answers = create_app(gateway, settings, on_start=start, newest=lambda: witness.newest)
+    app = SafeHeaders(ApiAudit(answers, journal, Bodies(ROOT, CATALOG)))
     return Hub(settings, database, gateway, runner, requests, uses, witness, vault, watch, app)
 
 
@@ -202,15 +203,21 @@ def _warm(database: Database) -> None:
 
 
 def _prepare(ctx: Context, key: HubKey) -> None:
-    audit_chain.begin(ctx)
+    audit_witness.begin(ctx)
     hub_key.begin(ctx, key)
     ensure_epoch(ctx)
     for kind, seconds in REPEATING.items():
         ensure_repeating(ctx, kind, seconds)
 
 
-def create_app(gateway: Gateway, settings: Settings, *, on_start: Callable[[], None] | None = None) -> FastAPI:
-    """The ASGI application."""
+def create_app(
+    gateway: Gateway,
+    settings: Settings,
+    *,
+    on_start: Callable[[], None] | None = None,
+    newest: Callable[[], audit_chain.HandedOut | None] = lambda: None,
+) -> FastAPI:
+    """The ASGI application. ``newest`` gives the last checkpoint of the audit."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
@@ -232,7 +239,7 @@ def create_app(gateway: Gateway, settings: Settings, *, on_start: Callable[[], N
     app.include_router(health.routes(gateway, VERSION))
     access = timedelta(minutes=settings.access_minutes)
     app.include_router(sign_in.routes(gateway, access, timedelta(days=settings.token_days)), prefix=ROOT)
-    app.include_router(agents.routes(gateway), prefix=ROOT)
+    app.include_router(agents.routes(gateway, newest), prefix=ROOT)
     app.include_router(audit.routes(gateway), prefix=ROOT)
     app.router.routes.extend(reference.routes("/api/docs"))
     derived = list(rest.operations(CATALOG, gateway))

@@ -18,6 +18,7 @@ from rich.table import Table
 from worklore_cli import connecting, doctor, hub_process, replaying, showing
 from worklore_cli.failure import Failure
 from worklore_cli.nouns import RootGroup
+from worklore_client import checkpoints
 from worklore_client.agent_settings import SettingsRefused
 from worklore_client.config import client_home
 from worklore_client.identity import identity
@@ -149,14 +150,16 @@ def status(*, as_json: AsJson = False) -> None:
         answers = False
     state = FlushState.load(config.home)
     waiting = len(note_files(config.home))
+    alarm = checkpoints.alarm(config.home)
     if as_json:
         known = {"hub": config.hub, "answers": answers, "waiting": waiting, "last_success": state.last_success}
-        print_json({**known, "last_error": state.last_error or None})
+        print_json({**known, "last_error": state.last_error or None, "audit_alarm": alarm.code if alarm else None})
     else:
         sent = f"{waiting} notes wait" if waiting else "everything sent"
         failed = f", last flush failed: {state.last_error}" if state.last_error else ""
-        say(f"{config.hub} {'answers' if answers else 'DOES NOT ANSWER'}; {sent}{failed}")
-    if not answers:
+        alarmed = "; AUDIT ALARM, see worklore doctor" if alarm else ""
+        say(f"{config.hub} {'answers' if answers else 'DOES NOT ANSWER'}; {sent}{failed}{alarmed}")
+    if alarm or not answers:
         raise typer.Exit(1)
 
 

@@ -53,13 +53,15 @@ class Base(DeclarativeBase):
     """Every mapped class.
 
     ``audited`` is False for tables that are the record themselves or derived from one; ``derived`` is True for rows
-    that the hub makes from another record, and that go with it unasked.
+    that the hub makes from another record, and that go with it unasked. ``witnessed`` is True for a record that is only
+    ever added to: each of its rows is bound to an entry of the change audit by ``prev_hmac`` and ``row_hmac``.
     """
 
     metadata = MetaData(naming_convention=NAMING)
     type_annotation_map = ANNOTATIONS
     audited: ClassVar[bool] = True
     derived: ClassVar[bool] = False
+    witnessed: ClassVar[bool] = False
 
 
 class Record(Base):

@@ -96,6 +96,7 @@ class CredentialAuditLog(Base):
     __tablename__ = "credential_audit_log"
     __table_args__ = tuple(Index(None, name) for name in ("credential_id", "user_id", "timestamp"))
     audited = False
+    witnessed = True
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid7)
     credential_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("credentials.id", ondelete="RESTRICT"))
@@ -105,8 +106,10 @@ class CredentialAuditLog(Base):
     user_agent: Mapped[str | None]
     session_ref: Mapped[uuid.UUID | None] = mapped_column(doc="The work session; no key, for it outlives the session.")
     details: Mapped[dict[str, Any] | None]
-    prev_hmac: Mapped[str | None] = mapped_column(Line(64))
-    row_hmac: Mapped[str | None] = mapped_column(Line(64))
+    prev_hmac: Mapped[str | None] = mapped_column(Line(64), doc="The code of the audit entry before its own.")
+    row_hmac: Mapped[str | None] = mapped_column(
+        Line(64), doc="The code of the audit entry that holds this row's digest; None in older rows."
+    )
     timestamp: Mapped[datetime] = mapped_column(default=utcnow)
 
     credential: Mapped[Credential | None] = relationship(backref=backref("audit_log", viewonly=True), viewonly=True)
