@@ -33,7 +33,7 @@ from worklore.ops.backup import BackupType
 from worklore.ops.retention import expire, kept
 from worklore.ops.sealed_file import read_secret
 from worklore.resources import CATALOG
-from worklore.surfaces import agents, audit, health, rest, sign_in
+from worklore.surfaces import agents, audit, broker, health, rest, share, sign_in
 from worklore.surfaces.api_audit import ApiAudit, Bodies
 from worklore.surfaces.dispatch import Dispatch
 from worklore.surfaces.http import Gateway, install_errors
@@ -41,6 +41,8 @@ from worklore.surfaces.openapi import install_openapi
 from worklore.vault.keyring import Keyring, load_keyring
 from worklore.vault.opening import Watch, open_vault
 from worklore.vault.seal import Vault
+from worklore.vault.share import KEEPER, ShareKeeper
+from worklore.vault.share import PATH as SHARE
 
 ROOT: Final = "/api/v1"
 VERSION: Final = version("worklore")
@@ -143,6 +145,7 @@ def build(settings: Settings, *, upgrade: bool = False) -> Hub:
         chains = audit_chain.chained(database, key, settings.data)
         database.write(_prepare)
         vault = open_vault(database, keyring(settings))
+        database.provide(KEEPER, ShareKeeper(key.sharing, settings.public_url))
         journal = Journal(settings.data / "api-audit")
     except BaseException:
         database.close()
@@ -235,6 +238,8 @@ def create_app(gateway: Gateway, settings: Settings, *, on_start: Callable[[], N
     app.include_router(sign_in.routes(gateway, access, timedelta(days=settings.token_days)), prefix=ROOT)
     app.include_router(agents.routes(gateway), prefix=ROOT)
     app.include_router(audit.routes(gateway), prefix=ROOT)
+    app.include_router(broker.routes(gateway), prefix=ROOT)
+    app.include_router(share.routes(gateway, f"{ROOT}{SHARE}"))
     derived = list(rest.operations(CATALOG, gateway))
     app.router.routes.insert(0, Dispatch(ROOT, derived))
     install_openapi(app, ROOT, derived, CATALOG)

@@ -22,6 +22,7 @@ class HubKey:
         pepper: keys the hashes of API tokens and set-up codes, so that a stolen database alone proves nothing.
         audit: keys the codes of the change audit's chains.
         witness: signs checkpoints of these chains (Ed25519).
+        sharing: keys the hashes of links that show a secret, and of their passphrases.
     """
 
     def __init__(self, secret: bytes) -> None:
@@ -30,6 +31,7 @@ class HubKey:
         self.key_id = base64.urlsafe_b64encode(self.verifying.public_bytes_raw()[:9]).decode()
         self.pepper = _derive(secret, b"token-pepper/v1")
         self.audit = _derive(secret, b"audit-chain/v1")
+        self.sharing = _derive(secret, b"share-link/v1")
         self.witness = Ed25519PrivateKey.from_private_bytes(_derive(secret, b"audit-checkpoint/v1"))
 
 

@@ -72,7 +72,10 @@ class RestAction:
             once=once,
             dry_run=dry_run,
         )
-        return json_response(answer, headers={"dry-run": "true"} if dry_run else None)
+        headers = {"dry-run": "true"} if dry_run else {}
+        if self.action.risk is Risk.secret:
+            headers["cache-control"] = "no-store"
+        return json_response(answer, headers=headers)
 
     def _once(self, ctx: Context, once: Once | None, record: str | None, given: list[Any]) -> Any:
         if once is None:
