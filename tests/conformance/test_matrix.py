@@ -25,7 +25,7 @@ from worklore.resources import CATALOG
 
 ROOT = "/api/v1/"
 BY_PLURAL = {resource.plural: resource for resource in CATALOG.resources}
-REFUSED_OTHERWISE = {"owner-only", "more-than-own", "not-yours", "forbidden"}
+REFUSED_OTHERWISE = {"owner-only", "more-than-own", "not-yours", "forbidden", "person-needed", "credential-permission"}
 """Why one who has the scope may still be told 403: rules about who gives which rights."""
 
 ASKED = {

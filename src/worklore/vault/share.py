@@ -82,7 +82,9 @@ class ShareLink(Created, Record):
     client_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("clients.id", ondelete="CASCADE"))
     created_by_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("api_users.id", ondelete="SET NULL"))
     token_hash: Mapped[str] = mapped_column(Line(64), unique=True, info={"sealed": True})
-    passphrase_hash: Mapped[str | None] = mapped_column(Line(64), info={"sealed": True})
+    passphrase_hash: Mapped[str | None] = mapped_column(
+        Line(64), info={"sealed": True}, doc="What must be told beside the link; None for a link that is enough."
+    )
     fields: Mapped[list[str]] = column(default=[], doc="The names of the secrets it shows.")
     recipient: Mapped[str | None] = mapped_column(Line(255))
     max_views: Mapped[int] = column(default=1)

@@ -126,7 +126,7 @@ def reachable(target: Target, own: Address | None) -> list[tuple[socket.AddressF
         raise OtherSideError(
             f"The name {target.host[:100]} leads nowhere.", hint="Look at the credential's URL."
         ) from error
-    found = [(family, str(place[0])) for family, _, _, _, place in known]
+    found: list[tuple[socket.AddressFamily, str]] = [(family, str(place[0])) for family, _, _, _, place in known]
     if not named and any(not _elsewhere(address) or (address, target.port) == own for _, address in found):
         raise ConflictError(
             f"The name {target.host[:100]} leads to the hub's own machine or to the local link.",

@@ -22,22 +22,14 @@ NAMED = {
     "machine_id": "machines",
 }
 FORMER = [name for name in NAMED if name != "machine_id"]
-ADDED = {
-    "credentials": [
-        sa.Column("is_restricted", sa.Boolean(), server_default=sa.false(), nullable=False),
-        sa.Column("allowed_hosts", types.Json(), nullable=True),
-    ],
-    "share_links": [
-        sa.Column("passphrase_hash", types.Line(length=64), nullable=True),
-        sa.Column("fields", types.Json(), server_default=sa.text("'[]'"), nullable=False),
-    ],
-}
+ADDED = {"credentials": ("is_restricted", "allowed_hosts"), "share_links": ("passphrase_hash", "fields")}
 
 
 def upgrade() -> None:
-    for table, columns in ADDED.items():
-        for column in columns:
-            op.add_column(table, column.copy())
+    op.add_column("credentials", sa.Column("is_restricted", sa.Boolean(), server_default=sa.false(), nullable=False))
+    op.add_column("credentials", sa.Column("allowed_hosts", types.Json(), nullable=True))
+    op.add_column("share_links", sa.Column("passphrase_hash", types.Line(length=64), nullable=True))
+    op.add_column("share_links", sa.Column("fields", types.Json(), server_default=sa.text("'[]'"), nullable=False))
     if op.get_bind().dialect.name == "sqlite":
         remake(*NAMED)
         return
@@ -55,9 +47,9 @@ def downgrade() -> None:
         op.drop_constraint(op.f(f"fk_{LEASES}_machine_id"), LEASES, type_="foreignkey")
         op.drop_index(op.f(f"ix_{LEASES}_machine_id"), table_name=LEASES)
         op.drop_column(LEASES, "machine_id")
-    for table, columns in ADDED.items():
-        for column in columns:
-            op.drop_column(table, column.name)
+    for table, names in ADDED.items():
+        for name in names:
+            op.drop_column(table, name)
 
 
 # --- SQLite adds no foreign key: the table is made anew with its rows -------------------------------------------------
