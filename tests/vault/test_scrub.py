@@ -4,6 +4,7 @@ import base64
 import html
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -40,7 +41,7 @@ ENCODINGS: dict[str, Callable[[str], bytes]] = {
 
 def in_parts(scrubber: Scrubber, data: bytes, ends: list[int]) -> bytes:
     cuts = sorted({min(end, len(data)) for end in ends} | {0, len(data)})
-    parts = [scrubber.feed(data[start:end]) for start, end in zip(cuts, cuts[1:], strict=False)]
+    parts = [scrubber.feed(data[start:end]) for start, end in pairwise(cuts)]
     return b"".join([*parts, scrubber.end()])
 
 
