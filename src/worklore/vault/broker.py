@@ -184,13 +184,14 @@ def make(call: Call, own: Address | None) -> Called:
         ConflictError: the place leads where it must not, ``host-not-allowed``.
     """
     connection = _connected(call.target, own)
+    link: socket.socket = connection.sock  # the connection lets go of it once it has the head of the answer
     late = False
 
     def expire() -> None:
         nonlocal late
         late = True
         with contextlib.suppress(OSError):
-            connection.sock.shutdown(socket.SHUT_RDWR)
+            link.shutdown(socket.SHUT_RDWR)
 
     timer = Timer(CALL_SECONDS, expire)
     timer.start()
