@@ -32,6 +32,7 @@ ANSWER_SECONDS = 10.0
 """How long an answer may take: a hub that is silent for longer does not keep a lease alive."""
 
 TERM_SECONDS = 5.0
+AWAKE_SECONDS = 0.2
 DRAIN_SECONDS = 2.0
 """How long an ended program's own children may still write."""
 
@@ -110,7 +111,7 @@ def _run_with(wish: Wish, held: "_Lease") -> int:
             assert child.stdin is not None  # noqa: S101 - asked for
             with contextlib.suppress(BrokenPipeError), child.stdin as source:
                 source.write(secret.encode("utf-8", "surrogatepass") + b"\n")
-        child.wait()
+        _wait(child)
         # Whoever still writes there was started by the program and may hold the secret: the lease goes on.
         while any(pump.is_alive() for pump in pumps) and not keeper.drained():
             for pump in pumps:
@@ -119,6 +120,13 @@ def _run_with(wish: Wish, held: "_Lease") -> int:
     if keeper.why:
         raise Failure(f"the program was ended: {keeper.why}", "Take a new lease if you still may", status=ENDED)
     return child.returncode if child.returncode >= 0 else BY_SIGNAL - child.returncode
+
+
+def _wait(child: subprocess.Popen[bytes]) -> None:
+    """Wait for the program, awake often: a signal that reaches another thread waits for this one to pass it on."""
+    while child.poll() is None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(AWAKE_SECONDS)
 
 
 def _started(wish: Wish, secret: str, *, own_group: bool) -> subprocess.Popen[bytes]:
