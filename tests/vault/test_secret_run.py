@@ -3,12 +3,14 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,8 +23,10 @@ from tests.client.commands import Technician
 from tests.client.commands import technician as machine_of
 from tests.client.conftest import waited
 from tests.conftest import TestHub
+from tests.surfaces.test_secrets import Watched, watched  # noqa: F401 - a fixture is asked for by its name
 from tests.vault.agents import new_agent, technician
 from tests.vault.conftest import make_client
+from tests.vault.test_broker import echoing
 from tests.vault.test_credentials import ask, stored, touches
 from worklore.kernel.db import Base
 from worklore_cli import secret as running
@@ -130,6 +134,40 @@ def test_a_program_has_the_secret_and_its_output_has_not(
         assert not path.is_file() or planted.encode() not in path.read_bytes(), path.name
     told = capfd.readouterr()
     assert planted not in told.out + told.err
+
+
+def test_a_hub_that_logs_all_it_can_says_nothing_of_a_secret(watched: Watched, tmp_path: Path) -> None:  # noqa: F811 - as above
+    planted = f"planted-{uuid.uuid4().hex}"
+    machine = {"hostname": "bench-01", "machine_fingerprint": "0123456789abcdef"}
+    setup = {"code": watched.told["setup_code"], "machine": machine}
+    token = watched.ask("POST", "/api/v1/auth/setup", json=setup).json()["token"]
+    save(Config(tmp_path / "home", watched.told["url"], token, {}))
+    with echoing() as echo:
+        sent = {"credential_type": "api_key", "service_name": "Portal", "token": planted, "password": planted}
+        made = watched.ask("POST", "/api/v1/credentials/store", token, json=sent | {"external_url": echo.url})
+        key = made.json()["id"]
+        environment = {**os.environ, "WORKLORE_HOME": str(tmp_path / "home")}
+        line = [sys.executable, "-m", "worklore_cli", *arguments(key, *PYTHON, FORMS)]
+        run = subprocess.run(line, env=environment, capture_output=True, check=False)
+        asked = {"purpose": "read the queue"}
+        lease = watched.ask("POST", f"/api/v1/credentials/{key}/lease", token, json=asked).json()["id"]
+        call = watched.ask("POST", f"/api/v1/credential-leases/{lease}/call", token, json={"url": f"{echo.url}/"})
+        wrong = {"url": f"{echo.url}/", "field": "totp_seed"}
+        watched.ask("POST", f"/api/v1/credential-leases/{lease}/call", token, json=wrong)
+        assert planted in echo.asked[0]["headers"]["authorization"]
+    assert (run.returncode, call.status_code) == (3, 200), (run.stderr, call.text)
+    assert planted.encode() not in run.stdout + run.stderr
+    assert all(planted not in answer.text for answer in watched.answers)
+    watched.process.send_signal(signal.SIGTERM)
+    assert watched.process.wait(30) == 0
+    assert planted not in watched.printed()
+    with closing(sqlite3.connect(watched.folder / "data" / "worklore.db")) as database:
+        everything = "\n".join(database.iterdump())
+    assert "read the queue" in everything
+    assert planted not in everything
+    assert planted.encode().hex().upper() not in everything
+    for path in (watched.folder / "data").rglob("*"):
+        assert not path.is_file() or planted.encode() not in path.read_bytes(), path.name
 
 
 def test_a_secret_is_given_as_a_line_or_in_another_variable_and_never_as_an_argument(

@@ -167,7 +167,7 @@ def _may_change(ctx: Context, credential: Credential, before: Mapping[str, Any])
         if credential.is_restricted:
             name_keeper(ctx, credential)
         return
-    if before.keys() != {"is_restricted"}:
+    if list(before) != ["is_restricted"]:
         require_named(ctx, credential, PermissionLevel.edit)
     elif not ctx.principal.may(MANAGE):
         require_named(ctx, credential, PermissionLevel.admin)
