@@ -235,9 +235,9 @@ class TestHub:
         return self.database.write(work)
 
     def owner(self) -> httpx2.Client:
-        """A client with the token of a person who may do everything."""
+        """A client with the token of a person who may do everything, and has said so: secrets are shown to it."""
         if self._owner is None:
-            self._owner = self.token()
+            self._owner = self.token(scopes=["*"])
         return self.client(self._owner)
 
     def close(self) -> None:

@@ -32,7 +32,7 @@ from worklore.ops.backup import BackupType
 from worklore.ops.retention import expire, kept
 from worklore.ops.sealed_file import read_secret
 from worklore.resources import CATALOG
-from worklore.surfaces import agents, audit, health, reference, rest, sign_in
+from worklore.surfaces import agents, audit, broker, health, reference, rest, share, sign_in
 from worklore.surfaces.api_audit import ApiAudit, Bodies
 from worklore.surfaces.dispatch import Dispatch
 from worklore.surfaces.headers import SafeHeaders
@@ -41,6 +41,8 @@ from worklore.surfaces.openapi import install_openapi
 from worklore.vault.keyring import Keyring, load_keyring
 from worklore.vault.opening import Watch, open_vault
 from worklore.vault.seal import Vault
+from worklore.vault.share import KEEPER, ShareKeeper
+from worklore.vault.share import PATH as SHARE
 
 ROOT: Final = "/api/v1"
 VERSION: Final = version("worklore")
@@ -147,6 +149,7 @@ def build(settings: Settings, *, upgrade: bool = False) -> Hub:
         chains = audit_chain.chained(database, key, settings.data)
         database.write(partial(_prepare, key=key))
         vault = open_vault(database, keyring(settings))
+        database.provide(KEEPER, ShareKeeper(key.sharing, settings.public_url))
         journal = Journal(settings.data / "api-audit")
     except BaseException:
         database.close()
@@ -242,6 +245,8 @@ def create_app(
     app.include_router(agents.routes(gateway, newest), prefix=ROOT)
     app.include_router(audit.routes(gateway), prefix=ROOT)
     app.router.routes.extend(reference.routes("/api/docs"))
+    app.include_router(broker.routes(gateway), prefix=ROOT)
+    app.include_router(share.routes(gateway, f"{ROOT}{SHARE}"))
     derived = list(rest.operations(CATALOG, gateway))
     app.router.routes.insert(0, Dispatch(ROOT, derived))
     install_openapi(app, ROOT, derived, CATALOG)

@@ -9,7 +9,7 @@ from worklore.estate.firewall import FIREWALL_RULES
 from worklore.estate.infrastructure import INFRASTRUCTURE
 from worklore.estate.network import NETWORKS
 from worklore.estate.service import SERVICE_RELATIONSHIPS, SERVICES
-from worklore.identity.agent import AGENTS, CREDENTIAL_LEASES, SHARE_LINKS, TASK_GRANTS
+from worklore.identity.agent import AGENTS, TASK_GRANTS
 from worklore.identity.limit import RATE_LIMITS
 from worklore.identity.machine import MACHINES
 from worklore.identity.program import ISSUE_TOKEN, REVOKE_TOKEN
@@ -75,8 +75,10 @@ from worklore.trail.file_change import FILE_CHANGES
 from worklore.trail.incident import INCIDENTS
 from worklore.trail.infrastructure_change import INFRASTRUCTURE_CHANGES
 from worklore.vault.credential import CREDENTIAL_AUDIT_LOGS, CREDENTIALS
-from worklore.vault.grant import CREDENTIAL_PERMISSIONS
+from worklore.vault.lease import CREDENTIAL_LEASES, INJECT_LEASE, LEASE_CREDENTIAL, RELEASE_LEASE, RENEW_LEASE
+from worklore.vault.permission import CREDENTIAL_PERMISSIONS, PERMIT
 from worklore.vault.revealing import REVEAL_CREDENTIAL, ROTATE_CREDENTIAL, SHRED_CREDENTIAL, STORE_CREDENTIAL
+from worklore.vault.share import SHARE_CREDENTIAL, SHARE_LINKS
 from worklore.work.billable_time import BILLABLE_TIME
 from worklore.work.dependency import ADD_DEPENDENCY, DEPENDENCIES, REMOVE_DEPENDENCY
 from worklore.work.gate import GATES
@@ -100,8 +102,6 @@ RESOURCES: Final[tuple[Resource, ...]] = (
     # identity
     AGENTS,
     TASK_GRANTS,
-    CREDENTIAL_LEASES,
-    SHARE_LINKS,
     RATE_LIMITS,
     MACHINES,
     REFRESH_FAMILIES,
@@ -120,7 +120,9 @@ RESOURCES: Final[tuple[Resource, ...]] = (
     # vault
     CREDENTIALS,
     CREDENTIAL_AUDIT_LOGS,
+    CREDENTIAL_LEASES,
     CREDENTIAL_PERMISSIONS,
+    SHARE_LINKS,
     # work
     BILLABLE_TIME,
     GATES,
@@ -193,6 +195,12 @@ ACTIONS: Final[tuple[Action, ...]] = (
     ROTATE_CREDENTIAL,
     REVEAL_CREDENTIAL,
     SHRED_CREDENTIAL,
+    PERMIT,
+    LEASE_CREDENTIAL,
+    RENEW_LEASE,
+    RELEASE_LEASE,
+    INJECT_LEASE,
+    SHARE_CREDENTIAL,
     # work
     DEPENDENCIES,
     ADD_DEPENDENCY,

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from worklore_cli import connecting, doctor, hub_process, replaying, showing
+from worklore_cli import connecting, doctor, hub_process, replaying, secret, showing
 from worklore_cli.failure import Failure
 from worklore_cli.nouns import RootGroup
 from worklore_client import checkpoints
@@ -200,6 +200,32 @@ def recall(
     err.print(escape(f"{cost}, {len(answer['items'])} of {answer['searched']} memories, {answer['ms']:.0f} ms"))
 
 
+secrets = typer.Typer(help="Use secrets without seeing them.", no_args_is_help=True)
+app.add_typer(secrets, name="secret")
+
+
+@secrets.callback()
+def use_secrets() -> None:
+    """Use secrets without seeing them."""
+
+
+@secrets.command("run", context_settings={"allow_interspersed_args": False})
+def run_with_secret(
+    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="The program and its arguments.")],
+    *,
+    credential: Annotated[str, typer.Option(help="The credential's id, or its beginning.")],
+    field: Annotated[str, typer.Option(help="Which of its secrets.")] = "password",
+    env: Annotated[str, typer.Option(metavar="NAME", help="The variable that holds it; PASSWORD for a password.")] = "",
+    stdin: Annotated[bool, typer.Option("--stdin", help="Give it on standard input, as a line, instead.")] = False,
+    purpose: Annotated[str, typer.Option(help="What it is needed for; kept on record.")] = "",
+) -> None:
+    """Run a program with a secret in its environment; its output is passed on without the secret."""
+    if env and stdin:
+        raise typer.BadParameter("--env and --stdin exclude each other")
+    wish = secret.Wish(credential, field, command, purpose or f"run {command[0]}"[:500], env, stdin)
+    raise typer.Exit(secret.run(wish))
+
+
 def _add_hub_command(name: str, text: str) -> None:
     def command(context: typer.Context) -> None:
         raise typer.Exit(hub_process.run_hub([name, *context.args]))
@@ -253,10 +279,11 @@ for _name, _text in HUB_COMMANDS.items():
 
 def _reported(run: Callable[[], None]) -> int:
     """Run the command; what goes wrong in a foreseen way becomes one line that says what to do."""
+    status = 1
     try:
         run()
     except Failure as failure:
-        what, hint = str(failure), failure.hint
+        what, hint, status = str(failure), failure.hint, failure.status
     except (HubError, SettingsRefused) as error:
         what, hint = str(error), ""
     except OSError as error:
@@ -264,7 +291,7 @@ def _reported(run: Callable[[], None]) -> int:
     else:
         return 0
     err.print(f"[red]worklore:[/] {escape(what)}" + (f". {escape(hint)}" if hint else ""))
-    return 1
+    return status
 
 
 def main() -> None:

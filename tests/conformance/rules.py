@@ -70,6 +70,7 @@ CHOICES: Final[Mapping[str, Mapping[str, tuple[Any, ...]]]] = {
         "is_secret": (False,),
     },
     "workflow": {"status": ("draft", "active", "paused")},
+    "credential": {"is_restricted": (False,)},  # one that is restricted is seen by those named for it alone
 }
 """Values that a noun's rule allows, where it does not allow all."""
 
@@ -163,6 +164,11 @@ def _run(rows: "Rows", body: Body) -> None:
     body["spec_version"] = published.json()["spec_version"]
 
 
+def _permission(rows: "Rows", body: Body) -> None:
+    """For a user who is there, and not named for that credential yet."""
+    body["user_id"] = rows.create(CATALOG.by_name["user"], id=rows.key())["id"]
+
+
 MAKERS: Final[Mapping[str, Callable[["Rows", Body], None]]] = {
     "task-grant": _grant,
     "service-relationship": _relationship,
@@ -174,6 +180,7 @@ MAKERS: Final[Mapping[str, Callable[["Rows", Body], None]]] = {
     "deployment-event": _deployment_event,
     "vendor": _vendor,
     "workflow-run": _run,
+    "credential-permission": _permission,
 }
 """Nouns with fields that depend on each other."""
 

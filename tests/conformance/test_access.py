@@ -45,6 +45,8 @@ OPEN = {
     ("POST", "/api/v1/auth/join"),
     ("POST", "/api/v1/auth/refresh"),
     ("POST", "/api/v1/auth/sign-out"),
+    ("GET", "/share"),
+    ("POST", "/api/v1/share"),
 }
 """The operations that need no token."""
 
@@ -338,6 +340,12 @@ ACTION_BODIES: Mapping[str, Callable[[Rows], dict[str, Any]]] = {
     "invite": lambda _: {},
     "issue": lambda rows: {"name": rows.word(), "scopes": ["client:read"]},
     "revoke": lambda _: {},
+    "permit": lambda rows: {"user_id": rows.create(CATALOG.by_name["user"])["id"], "permission_level": "use"},
+    "lease": lambda _: {"purpose": "restart the service"},
+    "renew": lambda _: {},
+    "release": lambda _: {},
+    "inject": lambda _: {"fields": ["password"]},
+    "share": lambda rows: {"recipient": rows.word()},
 }
 ONCE = {
     "retry": "a job waits to be retried once",
@@ -345,6 +353,9 @@ ONCE = {
     "reveal": "a secret that was shown is not kept to be shown again, and a record made here holds none",
     "invite": "a code that was shown is not kept to be shown again",
     "issue": "nor is a token, and nobody here has signed in",
+    "renew": "a lease is renewed by whoever took it, and a record made here is nobody's",
+    "inject": "as renew and reveal",
+    "share": "as reveal",
 }
 """Verbs that a record in its first state does not take, or that answer once, and why."""
 
@@ -352,6 +363,7 @@ OF_A_MOMENT = {
     "identify": "the second time there is a project",
     "store": "a dry run undoes the key that the first secret of a client makes",
     "rotate": "the answer says when",
+    "lease": "the answer says until when",
 }
 """Verbs whose second answer differs from the first, and why."""
 

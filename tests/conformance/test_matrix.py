@@ -31,7 +31,7 @@ WHOLE = os.environ.get("WORKLORE_MATRIX") == "whole"
 READS_AT_ONCE = 8
 ROOT = "/api/v1/"
 BY_PLURAL = {resource.plural: resource for resource in CATALOG.resources}
-REFUSED_OTHERWISE = {"owner-only", "more-than-own", "not-yours", "forbidden"}
+REFUSED_OTHERWISE = {"owner-only", "more-than-own", "not-yours", "forbidden", "person-needed", "credential-permission"}
 """Why one who has the scope may still be told 403: rules about who gives which rights."""
 
 ASKED = {

@@ -70,6 +70,7 @@ OWN_HOME = {"README.md", "docs/client.md"}
 SESSION = ROOT / "src/worklore_cli/demo.jsonl"
 BACKUP = '"$(ls -t "$PWD"/backups/*.backup | head -1)"'
 PROJECT = '"$(worklore project list --json | sed -n \'s/.*"id": "\\([^"]*\\)".*/\\1/p\' | head -1)"'
+CREDENTIAL = PROJECT.replace("project", "credential")
 KEY = "\"$(grep -v '#' keyring | {} -1 | cut -d: -f1)\""
 REPLACED = (
     ("", "http://127.0.0.1:8420", "$HUB"),
@@ -85,6 +86,7 @@ REPLACED = (
     ("docs/operations/keys.md", "worklore keys restore-kit", "mv keyring lost; worklore keys restore-kit"),
     ("docs/operations/keys.md", "key-5f3a91c2", KEY.format("tail")),
     ("docs/operations/keys.md", "key-0b77d410", KEY.format("head")),
+    ("docs/operations/secrets.md", "019a1b2c-3d4e", CREDENTIAL),
     ("docs/operations/upgrade.md", "FILE", f"{BACKUP} --yes"),
     ("docs/operations/upgrade.md", "worklore db downgrade -1", "worklore db downgrade -1 --yes"),
 )

@@ -122,7 +122,7 @@ def test_what_is_anothers_is_not_touched(
     ]
     assert told[0] == told[1]
     assert [row["action"] for row in touches(api, key)] == ["create"]
-    insider = hub.client(hub.token(clients=[client_id]))
+    insider = hub.client(hub.token(clients=[client_id], scopes=["*"]))
     assert secrets_of(insider, key) == {"password": "planted"}
     assert stored(insider, client_id, token="own")["holds"] == ["token"]
 

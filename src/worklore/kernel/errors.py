@@ -167,6 +167,14 @@ class HeadersTooLargeError(HubError):
     title = "The headers are too large"
 
 
+class OtherSideError(HubError):
+    """A server that the hub asked for somebody did not answer as it should; what was asked may have had its effect."""
+
+    status = 502
+    code = "call-failed"
+    title = "The other side did not answer"
+
+
 class UnavailableError(HubError):
     """The hub cannot do it now; the request had no effect unless ``outcome`` says that it is unknown."""
 

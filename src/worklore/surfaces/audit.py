@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import TypeAdapter, ValidationError
 
 from worklore.kernel import crud
-from worklore.kernel.access import by_client
+from worklore.kernel.access import both, by_client
 from worklore.kernel.audit import EPOCH, AuditEntry
 from worklore.kernel.errors import BadRequestError, NotFoundError, named
 from worklore.kernel.query import DEFAULT_LIMIT, MAX_LIMIT, understand
@@ -16,6 +16,7 @@ from worklore.kernel.types import iso
 from worklore.kernel.wire import UtcTime
 from worklore.ops.audit_chain import Checkpoint, newest
 from worklore.surfaces.http import Gateway, json_response
+from worklore.vault.hidden import of_nothing_hidden
 
 SCOPE: Final = "audit:read"
 
@@ -24,7 +25,8 @@ AUDIT: Final = Resource(
     model=AuditEntry,
     name="audit",
     plural="audit",
-    visible=by_client(AuditEntry.client_id),
+    visible=both(by_client(AuditEntry.client_id), of_nothing_hidden(AuditEntry.record_id)),
+    guarded=True,
     filters=(
         AuditEntry.record_id,
         AuditEntry.client_id,

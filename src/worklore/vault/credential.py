@@ -6,18 +6,20 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index
-from sqlalchemy.orm import Mapped, backref, mapped_column, relationship
+from sqlalchemy import CheckConstraint, ColumnElement, ForeignKey, Index, and_, or_, select, true
+from sqlalchemy.orm import InstrumentedAttribute, Mapped, backref, mapped_column, relationship
 
 from worklore.clients.client import Client
 from worklore.clients.ownership import one_client
 from worklore.clients.rules import is_new
-from worklore.kernel.access import by_client, through
+from worklore.kernel.access import Principal, Visibility, by_client
 from worklore.kernel.context import Context
 from worklore.kernel.db import Base, Record, Stamped
 from worklore.kernel.errors import InvalidError
 from worklore.kernel.resource import READ_ONLY, Resource, Verb
 from worklore.kernel.types import Line, column, utcnow, uuid7
+from worklore.vault.grant import MANAGE, PermissionLevel, name_keeper, named_for, require_named
+from worklore.vault.target import host_and_port
 
 
 class CredentialType(StrEnum):
@@ -81,6 +83,13 @@ class Credential(Stamped, Record):
     requires_vpn: Mapped[bool] = column(default=False)
     requires_2fa: Mapped[bool] = column(default=False)
     is_active: Mapped[bool] = column(default=True)
+    is_restricted: Mapped[bool] = column(
+        default=False, doc="Only those named for it know of it; otherwise roles decide."
+    )
+    allowed_hosts: Mapped[list[str] | None] = mapped_column(
+        info={"example": ["api.example.com", "192.0.2.10:8443"]},
+        doc="Where the hub may send it beside the hosts of its URLs: host, or host:port.",
+    )
 
     client: Mapped[Client | None] = relationship(backref=backref("credentials", viewonly=True), viewonly=True)
     # By name, for vault and estate do not import each other: a Service, and an Infrastructure.
@@ -115,8 +124,36 @@ class CredentialAuditLog(Base):
     credential: Mapped[Credential | None] = relationship(backref=backref("audit_log", viewonly=True), viewonly=True)
 
 
+_of_client: Visibility = by_client(Credential.client_id)
+
+
+def seen(principal: Principal) -> ColumnElement[bool]:
+    """Credentials of clients that are seen; restricted ones by those named for them and by who names people."""
+    if principal.may(MANAGE):
+        return _of_client(principal)
+    named = or_(Credential.is_restricted.is_(False), Credential.id.in_(named_for(principal)))
+    return and_(_of_client(principal), named)
+
+
+def through_credential(column: InstrumentedAttribute[Any]) -> Visibility:
+    """Rows whose credential, named by a foreign key, is seen."""
+
+    def visible(principal: Principal) -> ColumnElement[bool]:
+        if principal.clients is None and principal.may(MANAGE):
+            return true()
+        return column.in_(select(Credential.id).where(seen(principal)))
+
+    return visible
+
+
 def check(ctx: Context, credential: Credential, before: Mapping[str, Any]) -> None:
-    """What it opens is its client's, and what is sealed for one client opens for no other."""
+    """What it opens is its client's, and what is sealed for one client opens for no other.
+
+    Whoever changes one that is restricted is named for it; whether it is, is for those who name people as well.
+    """
+    if not is_new(credential):
+        _may_change(ctx, credential, before)
+    _check_hosts(credential)
     owner = credential.client_id
     one_client(ctx, credential, before)
     sealed = any(getattr(credential, field.key) is not None for field in CREDENTIALS.hidden)
@@ -128,11 +165,33 @@ def check(ctx: Context, credential: Credential, before: Mapping[str, Any]) -> No
         )
 
 
+def _may_change(ctx: Context, credential: Credential, before: Mapping[str, Any]) -> None:
+    if not before.get("is_restricted", credential.is_restricted):
+        if credential.is_restricted:
+            name_keeper(ctx, credential)
+        return
+    if list(before) != ["is_restricted"]:
+        require_named(ctx, credential, PermissionLevel.edit)
+    elif not ctx.principal.may(MANAGE):
+        require_named(ctx, credential, PermissionLevel.admin)
+
+
+def _check_hosts(credential: Credential) -> None:
+    for text in credential.allowed_hosts or ():
+        try:
+            host_and_port(text)
+        except ValueError as error:
+            raise InvalidError(
+                f"allowed_hosts: {text[:80]} is not written host or host:port.", field="allowed_hosts"
+            ) from error
+
+
 CREDENTIALS = Resource(
     model=Credential,
     name="credential",
     plural="credentials",
-    visible=by_client(Credential.client_id),
+    visible=seen,
+    guarded=True,
     filters=(
         Credential.client_id,
         Credential.service_id,
@@ -147,6 +206,7 @@ CREDENTIALS = Resource(
         Credential.requires_vpn,
         Credential.requires_2fa,
         Credential.is_active,
+        Credential.is_restricted,
     ),
     search=(Credential.service_name, Credential.username, Credential.external_url, Credential.internal_url),
     columns=(
@@ -176,7 +236,8 @@ CREDENTIAL_AUDIT_LOGS = Resource(
     model=CredentialAuditLog,
     name="credential-audit-log",
     plural="credential-audit-logs",
-    visible=through(CredentialAuditLog.credential_id, Credential, CREDENTIALS.visible),
+    visible=through_credential(CredentialAuditLog.credential_id),
+    guarded=True,
     filters=(
         CredentialAuditLog.credential_id,
         CredentialAuditLog.action,

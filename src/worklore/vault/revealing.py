@@ -6,7 +6,6 @@ before the value is opened, and in the same transaction: no row, no value.
 
 import uuid
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints
@@ -21,33 +20,12 @@ from worklore.kernel.errors import BadRequestError, ConflictError, InvalidError
 from worklore.kernel.forms import PORTS, of_form
 from worklore.kernel.types import uuid7
 from worklore.kernel.wire import Clean, UtcTime, WireModel
-from worklore.vault.credential import (
-    CREDENTIALS,
-    Credential,
-    CredentialAction,
-    CredentialType,
-    check,
-)
-from worklore.vault.seal import Place, vault_of
+from worklore.vault.credential import CREDENTIALS, Credential, CredentialAction, CredentialType, check
+from worklore.vault.field import SecretField, held_by, opened, place_of, wanted_of
+from worklore.vault.grant import PermissionLevel, name_keeper, require_right, require_shown
+from worklore.vault.seal import vault_of
 from worklore.vault.secret import MAX_SECRET, Secret
 from worklore.vault.touch import touched
-
-
-class SecretField(StrEnum):
-    """A secret that a credential may hold."""
-
-    password = "password"  # noqa: S105 - the name of a field
-    api_key = "api_key"
-    client_secret = "client_secret"  # noqa: S105 - the name of a field
-    token = "token"  # noqa: S105 - the name of a field
-    connection_string = "connection_string"
-    totp_seed = "totp_seed"
-
-    @property
-    def column(self) -> str:
-        """The attribute of a credential that holds it sealed."""
-        return f"{self.value}_encrypted"
-
 
 Given = Annotated[SecretStr, Field(min_length=1, max_length=MAX_SECRET)]
 
@@ -86,6 +64,10 @@ class NewCredential(Secrets):
     requires_vpn: bool = False
     requires_2fa: bool = False
     is_active: bool = True
+    is_restricted: bool = False
+    """Only those named for it know of it; otherwise roles decide."""
+    allowed_hosts: list[Annotated[str, Clean]] | None = None
+    """Where the hub may send it beside the hosts of its URLs: host, or host:port."""
 
 
 class Reason(WireModel):
@@ -126,14 +108,17 @@ def store(ctx: Context, body: NewCredential) -> HeldCredential:
     fields = _seal(ctx, credential, body)
     ctx.session.add(credential)
     ctx.session.flush()
-    if ctx.principal.clients is not None:
-        load(ctx, CREDENTIALS, credential.id)
+    if credential.is_restricted:
+        name_keeper(ctx, credential)
+        ctx.session.flush()
+    load(ctx, CREDENTIALS, credential.id)
     touched(ctx, credential, CredentialAction.create, fields)
     return _held(credential)
 
 
 def rotate(ctx: Context, credential: Credential, body: Secrets) -> HeldCredential:
     """Replace secrets of a credential by new ones. Those that are not sent stay."""
+    require_right(ctx, credential, PermissionLevel.rotate)
     if not credential.is_active:
         raise ConflictError(
             "The credential is not active.", hint="Set is_active first, or store a new one.", code="credential-inactive"
@@ -153,30 +138,18 @@ def reveal(ctx: Context, credential: Credential, body: Reason) -> Revealed:
             code="parameter-value",
             parameter="dry_run",
         )
-    holds = _fields(credential)
-    fields = list(dict.fromkeys(body.fields)) or holds
-    absent = [field for field in fields if field not in holds]
-    if absent or not fields:
-        raise ConflictError(
-            f"The credential holds no {absent[0] if absent else 'secret'}.",
-            hint="Rotate it to give it one." if credential.is_active else "It may have been shredded.",
-            code="secret-absent",
-            holds=holds,
-        )
+    require_shown(ctx)
+    require_right(ctx, credential, PermissionLevel.reveal)
+    fields = wanted_of(credential, body.fields)
     touched(ctx, credential, CredentialAction.reveal, fields, reason=body.reason)
-    vault = vault_of(ctx)
-    return Revealed(
-        id=credential.id,
-        secrets={
-            field: vault.open(ctx, getattr(credential, field.column), _place(credential, field)).reveal()
-            for field in fields
-        },
-    )
+    shown = {field: secret.reveal() for field, secret in opened(ctx, credential, fields).items()}
+    return Revealed(id=credential.id, secrets=shown)
 
 
 def shred(ctx: Context, credential: Credential) -> HeldCredential:
     """Destroy the secrets of a credential for good and retire it. What it opened, and who touched it, stays known."""
-    fields = _fields(credential)
+    require_right(ctx, credential, PermissionLevel.edit)
+    fields = held_by(credential)
     for field in fields:
         setattr(credential, field.column, None)
     credential.is_active = False
@@ -214,18 +187,10 @@ def _seal(ctx: Context, credential: Credential, body: Secrets) -> list[SecretFie
         except InvalidError as error:
             error.members = {**error.members, "field": str(field)}
             raise
-        sealed = vault.seal(ctx, secret, _place(credential, field))
+        sealed = vault.seal(ctx, secret, place_of(credential, field))
         setattr(credential, field.column, sealed)
         credential.key_id = str(uuid.UUID(bytes=read_label(sealed).key_id))
     return list(given)
-
-
-def _place(credential: Credential, field: SecretField) -> Place:
-    return Place(credential.client_id, Credential.__tablename__, credential.id, field.column)
-
-
-def _fields(credential: Credential) -> list[SecretField]:
-    return [field for field in SecretField if getattr(credential, field.column) is not None]
 
 
 def _held(credential: Credential) -> HeldCredential:
@@ -234,7 +199,7 @@ def _held(credential: Credential) -> HeldCredential:
         client_id=credential.client_id,
         credential_type=credential.credential_type,
         service_name=credential.service_name,
-        holds=_fields(credential),
+        holds=held_by(credential),
         key_id=credential.key_id,
         last_rotated_at=credential.last_rotated_at,
         is_active=credential.is_active,
