@@ -313,11 +313,15 @@ ACTION_BODIES: Mapping[str, Callable[[Rows], dict[str, Any]]] = {
     "rotate": lambda rows: {"password": rows.word()},
     "reveal": lambda _: {"reason": "the server does not answer"},
     "shred": lambda _: {},
+    "find-login": lambda rows: {"login": rows.word()},
+    "report": lambda _: {},
+    "test": lambda _: {},
 }
 ONCE = {
     "retry": "a job waits to be retried once",
     "cancel": "a job is cancelled once",
     "reveal": "a secret that was shown is not kept to be shown again, and a record made here holds none",
+    "test": "it asks another machine, and a record made here holds nothing to ask with",
 }
 """Verbs that a record in its first state does not take, or that answer once, and why."""
 

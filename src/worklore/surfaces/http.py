@@ -70,7 +70,9 @@ LONG_READS: Final = 2
 MAX_ERRORS: Final = 50
 """Faults of a body that are told."""
 
-SECRET: Final = re.compile("(pass\\w*|secret|tokens?|code|key|credential|seed|value|connection_string)$", re.IGNORECASE)
+SECRET: Final = re.compile(
+    "(login|pass\\w*|secret|tokens?|code|key|credential|seed|value|connection_string)$", re.IGNORECASE
+)
 """Fields whose values are never repeated."""
 
 NOT_THE_FIELDS_OWN: Final = frozenset({"missing", "extra_forbidden", "json_invalid", "model_type"})

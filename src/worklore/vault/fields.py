@@ -1,0 +1,117 @@
+"""Secrets in the columns of a record: sealed, opened and dropped in the same way whatever table they are of."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+from pydantic import SecretStr
+
+from worklore.kernel.context import Context, ReadContext
+from worklore.kernel.envelope import read_label
+from worklore.kernel.errors import InvalidError
+from worklore.vault.seal import Place, vault_of
+from worklore.vault.secret import Secret
+
+F = TypeVar("F", bound=StrEnum)
+
+
+def column_of(field: str) -> str:
+    """The attribute that holds a secret of this name sealed."""
+    return f"{field}_encrypted"
+
+
+@dataclass(frozen=True, slots=True)
+class Holder(Generic[F]):
+    """A table whose records hold secrets.
+
+    Each secret is sealed for its own place: the record's client (the installation where the table has no
+    ``client_id``), the table, the record and the column.
+
+    Attributes:
+        model: the mapped class.
+        fields: the names of the secrets; ``token`` stands in ``token_encrypted``.
+        indexed: those that can be found by an equal text: ``login`` by the blind index in ``login_index``.
+    """
+
+    model: type[Any]
+    fields: type[F]
+    indexed: frozenset[F] = frozenset()
+
+    def held(self, record: Any) -> list[F]:
+        """Which secrets a record holds."""
+        return [field for field in self.fields if getattr(record, column_of(field)) is not None]
+
+    def given(self, body: Any) -> dict[F, SecretStr]:
+        """The secrets that were sent, of a body that has a member for each.
+
+        Raises:
+            InvalidError: there is none.
+        """
+        found = {field: text for field in self.fields if (text := getattr(body, field)) is not None}
+        if not found:
+            raise InvalidError(
+                "There is no secret to seal.",
+                hint=f"Send at least one of {', '.join(self.fields)}.",
+                field=next(iter(self.fields)),
+            )
+        return found
+
+    def put(self, ctx: Context, record: Any, given: Mapping[F, SecretStr]) -> list[F]:
+        """Seal secrets into a record, and say which they were.
+
+        Raises:
+            InvalidError: one is empty, too long or no text; it is named, and not repeated.
+            UnavailableError: the vault is sealed, or the client's key cannot be read.
+        """
+        for field, text in given.items():
+            try:
+                secret = Secret(text.get_secret_value())
+            except InvalidError as error:
+                error.members = {**error.members, "field": str(field)}
+                raise
+            self.seal(ctx, record, field, secret)
+        return list(given)
+
+    def seal(self, ctx: Context, record: Any, field: F, secret: Secret) -> None:
+        """Seal one secret into a record by its client's newest key, and renew its index."""
+        vault, place = vault_of(ctx), self.place(record, field)
+        sealed = vault.seal(ctx, secret, place)
+        setattr(record, column_of(field), sealed)
+        if hasattr(record, "key_id"):
+            record.key_id = str(key_of(sealed))
+        if field in self.indexed:
+            index = vault.blind_index(ctx, place.client_id, field, secret.reveal())
+            setattr(record, f"{field}_index", index.hex())
+
+    def open(self, ctx: ReadContext, record: Any, field: F) -> Secret:
+        """A secret that a record holds.
+
+        Raises:
+            UnavailableError: as :meth:`Vault.open`.
+        """
+        return vault_of(ctx).open(ctx, getattr(record, column_of(field)), self.place(record, field))
+
+    def drop(self, record: Any) -> list[F]:
+        """Take every secret out of a record, and its index with it; say which they were."""
+        fields = self.held(record)
+        for field in fields:
+            setattr(record, column_of(field), None)
+            if field in self.indexed:
+                setattr(record, f"{field}_index", None)
+        return fields
+
+    def place(self, record: Any, field: F) -> Place:
+        """Where a secret of a record stands."""
+        client: uuid.UUID | None = getattr(record, "client_id", None)
+        return Place(client, self.model.__tablename__, record.id, column_of(field))
+
+
+def key_of(sealed: bytes) -> uuid.UUID:
+    """The id of the client key that a sealed value names; nothing of it is proven.
+
+    Raises:
+        DamagedError: it is no sealed value.
+    """
+    return uuid.UUID(bytes=read_label(sealed).key_id)
