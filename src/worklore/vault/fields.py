@@ -9,9 +9,8 @@ from typing import Any, Generic, TypeVar
 from pydantic import SecretStr
 
 from worklore.kernel.context import Context, ReadContext
-from worklore.kernel.envelope import read_label
 from worklore.kernel.errors import InvalidError
-from worklore.vault.seal import Place, vault_of
+from worklore.vault.seal import Place, key_of, vault_of
 from worklore.vault.secret import Secret
 
 F = TypeVar("F", bound=StrEnum)
@@ -91,7 +90,11 @@ class Holder(Generic[F]):
         Raises:
             UnavailableError: as :meth:`Vault.open`.
         """
-        return vault_of(ctx).open(ctx, getattr(record, column_of(field)), self.place(record, field))
+        vault, column = vault_of(ctx), column_of(field)
+        if not vault.knows(ctx, getattr(record, column)):
+            # Sealed anew by another key since the record was read, and the former key dropped.
+            ctx.session.refresh(record, [column])
+        return vault.open(ctx, getattr(record, column), self.place(record, field))
 
     def drop(self, record: Any) -> list[F]:
         """Take every secret out of a record, and its index with it; say which they were."""
@@ -106,12 +109,3 @@ class Holder(Generic[F]):
         """Where a secret of a record stands."""
         client: uuid.UUID | None = getattr(record, "client_id", None)
         return Place(client, self.model.__tablename__, record.id, column_of(field))
-
-
-def key_of(sealed: bytes) -> uuid.UUID:
-    """The id of the client key that a sealed value names; nothing of it is proven.
-
-    Raises:
-        DamagedError: it is no sealed value.
-    """
-    return uuid.UUID(bytes=read_label(sealed).key_id)
