@@ -282,8 +282,8 @@ def test_who_does_not_answer_is_unreachable(
     assert "planted-canary" not in caplog.text
     none = verb(sqlite_hub.client(sqlite_hub.token(scopes=["integration-credential:write"])), key, "test")
     assert code(none) == (403, "scope-missing")
-    tried = api.post(f"/integration-credentials/{key}/test?dry_run=true")
-    assert code(tried) == (400, "parameter-value")
+    rehearsed = api.post(f"/integration-credentials/{key}/test?dry_run=true")
+    assert code(rehearsed) == (400, "parameter-value")
 
 
 def test_a_test_is_repeated_under_a_key_without_asking_again(sqlite_hub: TestHub, system: System) -> None:

@@ -1,8 +1,8 @@
 """A client's key followed by another, and all that it seals sealed anew: for a key that somebody may have seen.
 
-The new key takes over at once, whatever hubs are running: who seals holds the key until the end of the transaction
-(see :func:`newest_client_key`), so nothing comes under the former key once it opens only. Then every value under it is
-opened and sealed by the new one, some at a time, and at the end the former key is deleted.
+The new key takes over at once, whatever hubs are running: whoever seals holds the key until the end of the transaction
+(see :func:`worklore.vault.hierarchy.newest_client_key`), so nothing comes under the former key once it opens only. Then
+every value under it is opened and sealed by the new one, some at a time, and at the end the former key is deleted.
 """
 
 import uuid
@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import or_, select
+from sqlalchemy import ColumnElement, and_, false, or_, select
+from sqlalchemy.orm.exc import StaleDataError
 
 from worklore.kernel.access import SYSTEM
 from worklore.kernel.context import Context
 from worklore.kernel.envelope import DamagedError
-from worklore.kernel.errors import UnavailableError
+from worklore.kernel.errors import ConflictError, UnavailableError
 from worklore.kernel.transaction import Database
 from worklore.vault.fields import Holder, column_of
-from worklore.vault.hierarchy import newest_client_key, of_client
+from worklore.vault.hierarchy import of_client
 from worklore.vault.keys import ClientKey, KeyState
 from worklore.vault.seal import Place, key_of, vault_of
 
@@ -56,6 +57,7 @@ def rekey(
 
     Raises:
         UnavailableError: the vault is sealed.
+        ConflictError: a value came under a former key all the same; nothing is deleted then.
     """
     done, keys, failed = 0, 0, list[Place]()
     for client in clients:
@@ -74,19 +76,29 @@ def rekey(
                 bad += unreadable
                 tell(done)
         if not bad:
-            database.write(partial(_drop, client=client))
+            database.write(partial(_drop, holders=holders, client=client, newest=newest))
         failed += bad
     return Rekeyed(keys, done, tuple(failed))
 
 
 def _follow(ctx: Context, client: uuid.UUID | None) -> uuid.UUID | None:
-    """The id of the key that all is to be sealed by; None where nothing was ever sealed."""
+    """The id of the key that all is to be sealed by; None where nothing was ever sealed.
+
+    Raises:
+        StaleDataError: another has made it meanwhile; the unit of work begins anew, and finds it.
+    """
     vault = vault_of(ctx)
     vault.require()
-    newest = newest_client_key(ctx, client)
-    if newest is None:
+    # All of them, whatever their state, so that of two who follow at once one waits here for the other to end.
+    keys = ctx.session.scalars(
+        select(ClientKey).where(of_client(client)).order_by(ClientKey.generation).with_for_update()
+    ).all()
+    if not keys:
         return None
-    if ctx.session.scalars(_former(client)).first() is not None:
+    newest = keys[-1]
+    if newest.state is not KeyState.active:
+        raise StaleDataError("another key of this client was made meanwhile")
+    if len(keys) > 1:
         return newest.id
     newest.state = KeyState.decrypt_only
     # Whoever seals by it now has to end before this returns.
@@ -94,24 +106,13 @@ def _follow(ctx: Context, client: uuid.UUID | None) -> uuid.UUID | None:
     return vault.make_key(ctx, client, newest.generation + 1)
 
 
-def _former(client: uuid.UUID | None) -> Any:
-    return select(ClientKey).where(of_client(client), ClientKey.state == KeyState.decrypt_only)
-
-
 def _reseal_some(
     ctx: Context, holder: Holder[Any], client: uuid.UUID | None, newest: uuid.UUID, after: uuid.UUID
 ) -> tuple[int, list[Place], uuid.UUID | None]:
     """One batch behind an id: how many values are new, which did not open, and the last id; None at the end."""
     model = holder.model
-    if hasattr(model, "client_id"):
-        own = model.client_id == client if client else model.client_id.is_(None)
-    elif client is not None:
-        return 0, [], None
-    else:
-        own = model.id.is_not(None)
-    holding = or_(*(getattr(model, column_of(field)).is_not(None) for field in holder.fields))
     rows = ctx.session.scalars(
-        select(model).where(own, holding, model.id > after).order_by(model.id).limit(BATCH)
+        select(model).where(_own(holder, client), model.id > after).order_by(model.id).limit(BATCH)
     ).all()
     moved, failed = 0, list[Place]()
     for record in rows:
@@ -126,6 +127,31 @@ def _reseal_some(
     return moved, failed, rows[-1].id if rows else None
 
 
-def _drop(ctx: Context, client: uuid.UUID | None) -> None:
-    for row in ctx.session.scalars(_former(client)):
+def _own(holder: Holder[Any], client: uuid.UUID | None) -> ColumnElement[bool]:
+    """The records of a table that hold a secret of a client; of the installation for None."""
+    model = holder.model
+    holding = or_(*(getattr(model, column_of(field)).is_not(None) for field in holder.fields))
+    if not hasattr(model, "client_id"):
+        return holding if client is None else false()
+    return and_(holding, model.client_id == client if client else model.client_id.is_(None))
+
+
+def _drop(ctx: Context, holders: Sequence[Holder[Any]], client: uuid.UUID | None, newest: uuid.UUID) -> None:
+    """Delete the former keys. Looks once more that nothing is under them: without its key a value is lost.
+
+    Raises:
+        ConflictError: something is.
+    """
+    for holder in holders:
+        columns = [getattr(holder.model, column_of(field)) for field in holder.fields]
+        values = ctx.session.execute(select(*columns).where(_own(holder, client)).execution_options(yield_per=BATCH))
+        left = sum(1 for row in values for value in row if value is not None and key_of(value) != newest)
+        if left:
+            raise ConflictError(
+                f"{left} values of {holder.model.__tablename__} are not sealed anew yet.",
+                hint="Run it again.",
+                code="vault-key-needed",
+                rows=left,
+            )
+    for row in ctx.session.scalars(select(ClientKey).where(of_client(client), ClientKey.id != newest)):
         ctx.session.delete(row)
