@@ -111,9 +111,9 @@ def _reseal_some(
 ) -> tuple[int, list[Place], uuid.UUID | None]:
     """One batch behind an id: how many values are new, which did not open, and the last id; None at the end."""
     model = holder.model
-    rows = ctx.session.scalars(
-        select(model).where(_own(holder, client), model.id > after).order_by(model.id).limit(BATCH)
-    ).all()
+    wanted = select(model).where(_own(holder, client), model.id > after).order_by(model.id).limit(BATCH)
+    # Held, since of two hundred records that people work with one would always have moved on meanwhile.
+    rows = ctx.session.scalars(wanted.with_for_update()).all()
     moved, failed = 0, list[Place]()
     for record in rows:
         for field in holder.held(record):
