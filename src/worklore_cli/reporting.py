@@ -10,8 +10,6 @@ from rich.text import Text
 from worklore_cli import nouns_hub, nouns_shown
 from worklore_cli.catalog import Action, noun
 
-COLUMNS = ("what", "id", "name", "concerns", "expires", "rotated", "test")
-
 
 def add(app: typer.Typer, action: Action) -> None:
     """The command of the verb `report` of credentials."""
@@ -42,13 +40,17 @@ def add(app: typer.Typer, action: Action) -> None:
 
 
 def _table(items: list[dict[str, Any]]) -> Table:
+    width = nouns_shown.shortened(item["id"] for item in items)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in COLUMNS:
-        table.add_column(name, no_wrap=True, overflow="ellipsis")
+    table.add_column("id", no_wrap=True, min_width=width)
+    table.add_column("name", no_wrap=True, overflow="ellipsis")
+    table.add_column("concerns", overflow="fold", min_width=len("unrotated,"))
+    for name in ("expires", "rotated"):
+        table.add_column(name, no_wrap=True, min_width=len("2026-01-01"))
+    table.add_column("test", overflow="fold")
     for item in items:
         cells = (
-            "integration" if item["noun"] == "integration-credential" else item["noun"],
-            item["id"],
+            item["id"][:width],
             nouns_shown.plain(item["name"]),
             ", ".join(item["concerns"]),
             (item["expires_at"] or "")[:10],
