@@ -40,7 +40,7 @@ WORKLORE_TEST_POSTGRES_URL ?= postgresql://postgres@127.0.0.1:5432/postgres
 WORKLORE_TEST_MARIADB_URL ?= mariadb://root@127.0.0.1:3306/
 export WORKLORE_TEST_POSTGRES_URL WORKLORE_TEST_MARIADB_URL
 
-.PHONY: help setup run demo test test-quick report kill race tamper fuzz canaries matrix mutations check format bench reference migration constraints clean setup-dev
+.PHONY: help setup run demo test test-quick report kill race tamper fuzz canaries matrix mutations rotate check format bench reference migration constraints clean setup-dev
 
 help: ## Show this list
 	@echo 'Worklore. The targets:'
@@ -90,6 +90,9 @@ matrix: setup-dev ## Every operation by every role, on one's own and on another'
 
 mutations: setup-dev ## Change 100,000 sealed values in every way there is; fails when one opens (ARGS)
 	@$(IN_PROJECT) WORKLORE_MUTATIONS=100000 exec $(BIN)/python -m pytest -s -q -p no:xdist tests/vault/test_mutations.py $(ARGS)
+
+rotate: setup-dev ## Change the vault's key under eight callers of 10,000 credentials, with a kill in the middle, on each database (ARGS)
+	@$(IN_PROJECT) WORKLORE_ROTATE_CREDENTIALS=10000 WORKLORE_ROTATE_CLIENTS=500 WORKLORE_ROTATE_PAUSE=0 exec $(BIN)/python -m pytest -s -q -p no:xdist tests/vault/test_rotation_load.py $(ARGS)
 
 check: setup-dev ## Lint, formatting, layers of imports, both type checkers, and whether docs/reference is true to the code
 	@$(IN_PROJECT) set -x; \

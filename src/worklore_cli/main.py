@@ -30,6 +30,7 @@ HUB_COMMANDS = {
     "db": "Upgrade, check and back up the hub's database.",
     "backup": "Make, list, verify and restore backups of the hub's database.",
     "keys": "Make, change and back up the keys of the vault.",
+    "vault": "See that every sealed secret opens.",
     "audit": "Verify the change audit, and read it.",
     "config": "Show and check the hub's settings.",
     "bench": "Measure recall and speed of the hub.",

@@ -67,7 +67,11 @@ CHOICES: Final[Mapping[str, Mapping[str, tuple[Any, ...]]]] = {
     "configuration": {
         "value": ("1", "22", "333"),
         "value_type": ("string", "integer", "float", "json"),
-        "is_secret": (False,),
+        "is_secret": (False,),  # a secret one reads as a mask: tests/vault/test_configurations.py
+    },
+    "integration-credential": {
+        "api_key_header": ("X-Api-Key", "x-auth-token"),
+        "probes": ([], [{"scope": "tickets.read", "method": "HEAD", "path": "/tickets?limit=1"}]),
     },
     "workflow": {"status": ("draft", "active", "paused")},
     "credential": {"is_restricted": (False,)},  # one that is restricted is seen by those named for it alone

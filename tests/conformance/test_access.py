@@ -346,6 +346,9 @@ ACTION_BODIES: Mapping[str, Callable[[Rows], dict[str, Any]]] = {
     "release": lambda _: {},
     "inject": lambda _: {"fields": ["password"]},
     "share": lambda rows: {"recipient": rows.word()},
+    "find-login": lambda rows: {"login": rows.word()},
+    "report": lambda _: {},
+    "test": lambda _: {},
 }
 ONCE = {
     "retry": "a job waits to be retried once",
@@ -356,6 +359,7 @@ ONCE = {
     "renew": "a lease is renewed by whoever took it, and a record made here is nobody's",
     "inject": "as renew and reveal",
     "share": "as reveal",
+    "test": "it asks another machine, and a record made here holds nothing to ask with",
 }
 """Verbs that a record in its first state does not take, or that answer once, and why."""
 

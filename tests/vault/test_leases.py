@@ -24,8 +24,7 @@ from worklore.kernel.context import Context
 from worklore.kernel.errors import ConflictError
 from worklore.kernel.transaction import Operation
 from worklore.kernel.types import utcnow
-from worklore.vault.credential import Credential, CredentialAuditLog
-from worklore.vault.field import SecretField
+from worklore.vault.credential import Credential, CredentialAuditLog, SecretField
 from worklore.vault.grant import CredentialPermission
 from worklore.vault.lease import CredentialLease, use
 

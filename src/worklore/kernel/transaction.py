@@ -52,6 +52,7 @@ class Operation:
     Attributes:
         guarded: the work looks its idempotency key up first, so that after a connection lost at COMMIT it can run
             again: it then finds what it did, or does it.
+        hopeful: on a server, the first run takes the key for new without looking; see :class:`Context`.
     """
 
     principal: Principal = SYSTEM
@@ -59,6 +60,7 @@ class Operation:
     message: str | None = None
     dry_run: bool = False
     guarded: bool = False
+    hopeful: bool = False
 
     def context(self, session: AuditedSession, *, hopeful: bool = False) -> Context:
         """The Context of one attempt."""
@@ -169,7 +171,7 @@ class Database:
 
     def _write_on_server(self, work: Work[T], operation: Operation) -> T:
         for attempt in range(1, MAX_ATTEMPTS + 1):
-            committing, hopeful = False, operation.guarded and attempt == 1
+            committing, hopeful = False, operation.hopeful and attempt == 1
             try:
                 made = AuditedSession(self.writing, expire_on_commit=False, info=self._info)
                 with appending(made) as keep, made as session:

@@ -4,11 +4,11 @@ import uuid
 from typing import Final
 
 from anyio import CapacityLimiter, to_thread
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request
 
 from worklore.kernel import crud
 from worklore.kernel.context import Context
-from worklore.surfaces.http import BoundedRoute, Gateway
+from worklore.surfaces.http import Gateway, bounded
 from worklore.vault.broker import Call, Called, NewCall, make, prepare
 from worklore.vault.lease import CREDENTIAL_LEASES, USE
 
@@ -18,16 +18,12 @@ CALLS: Final = 16
 
 def routes(gateway: Gateway) -> APIRouter:
     """The route, below the API's root."""
-    router = APIRouter(route_class=BoundedRoute)
+    router = APIRouter(route_class=bounded(gateway))
     limiter = CapacityLimiter(CALLS)
-
-    async def holder(request: Request) -> None:
-        await gateway.admit(request, USE)
 
     @router.post(
         "/credential-leases/{lease_id}/call",
         tags=["credential-leases"],
-        dependencies=[Depends(holder)],
         responses={
             502: {
                 "description": "The other side did not answer as it should; `code` says how.",
@@ -36,7 +32,7 @@ def routes(gateway: Gateway) -> APIRouter:
         },
         openapi_extra={"x-scope": USE, "x-risk": "secret"},
     )
-    async def call(request: Request, response: Response, lease_id: uuid.UUID, body: NewCall) -> Called:
+    async def call(request: Request, lease_id: uuid.UUID, body: NewCall) -> Called:
         """Let the hub make a request with a secret in it, to a place of its credential; gives the answer without it."""
 
         def on_record(ctx: Context) -> Call:
@@ -45,7 +41,6 @@ def routes(gateway: Gateway) -> APIRouter:
         # Two steps: what the record of touches says is stored before anything leaves, and no unit of work waits.
         ready = await gateway.write(request, USE, on_record)
         server = request.scope.get("server")
-        response.headers["cache-control"] = "no-store"
         return await to_thread.run_sync(make, ready, (server[0], server[1]) if server else None, limiter=limiter)
 
     return router

@@ -76,7 +76,9 @@ LONG_READS: Final = 2
 MAX_ERRORS: Final = 50
 """Faults of a body that are told."""
 
-SECRET: Final = re.compile("(pass\\w*|secret|tokens?|code|key|credential|seed|value|connection_string)$", re.IGNORECASE)
+SECRET: Final = re.compile(
+    "(login|pass\\w*|secret|tokens?|code|key|credential|seed|value|connection_string)$", re.IGNORECASE
+)
 """Fields whose values are never repeated."""
 
 NOT_THE_FIELDS_OWN: Final = frozenset({"missing", "extra_forbidden", "json_invalid", "model_type"})
@@ -344,9 +346,11 @@ class Gateway:
         once: Once | None = None,
         dry_run: bool = False,
         principal: Principal | None = None,
+        hopeful: bool = True,
     ) -> T:
         """Run a unit of work for the caller and commit it. ``principal`` stands in where nobody is signed in.
 
+        A ``hopeful`` one remembers the key that it was sent under, so that it need not look whether it was used before.
         What this node remembers of tokens ends with a change of rights, before the caller has the answer.
         """
         changed = False
@@ -367,6 +371,7 @@ class Gateway:
                 message=_message(request),
                 dry_run=dry_run,
                 guarded=once is not None,
+                hopeful=once is not None and hopeful,
             )
 
         def run() -> T:

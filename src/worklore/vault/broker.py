@@ -22,7 +22,7 @@ from pydantic import Field, StringConstraints
 from worklore.kernel.context import Context
 from worklore.kernel.errors import ConflictError, InvalidError, OtherSideError
 from worklore.kernel.wire import Clean, WireModel
-from worklore.vault.field import SecretField
+from worklore.vault.credential import SecretField
 from worklore.vault.lease import CredentialLease, require_holder, require_live, use
 from worklore.vault.secret import Secret
 from worklore.vault.target import Address, Target, reachable, require_allowed, target_of

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import CheckConstraint, ColumnElement, ForeignKey, Index, and_, or_, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, backref, mapped_column, relationship
@@ -18,6 +18,7 @@ from worklore.kernel.db import Base, Record, Stamped
 from worklore.kernel.errors import InvalidError
 from worklore.kernel.resource import READ_ONLY, Resource, Verb
 from worklore.kernel.types import Line, column, utcnow, uuid7
+from worklore.vault.fields import Holder, column_of
 from worklore.vault.grant import MANAGE, PermissionLevel, name_keeper, named_for, require_named
 from worklore.vault.target import host_and_port
 
@@ -34,6 +35,23 @@ class CredentialType(StrEnum):
     connection_string = "connection_string"
     certificate = "certificate"
     totp = "totp"
+
+
+class SecretField(StrEnum):
+    """A secret that a credential may hold."""
+
+    login = "login"
+    password = "password"  # noqa: S105 - the name of a field
+    api_key = "api_key"
+    client_secret = "client_secret"  # noqa: S105 - the name of a field
+    token = "token"  # noqa: S105 - the name of a field
+    connection_string = "connection_string"
+    totp_seed = "totp_seed"
+
+    @property
+    def column(self) -> str:
+        """The attribute of a credential that holds it sealed."""
+        return column_of(self)
 
 
 class CredentialAction(StrEnum):
@@ -57,6 +75,7 @@ class Credential(Stamped, Record):
     __table_args__ = (
         CheckConstraint("custom_port BETWEEN 1 AND 65535", name="port"),
         *(Index(None, name) for name in ("client_id", "service_id", "infrastructure_id", "credential_type")),
+        Index(None, "login_index"),
     )
 
     client_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("clients.id", ondelete="CASCADE"))
@@ -65,6 +84,12 @@ class Credential(Stamped, Record):
     credential_type: Mapped[CredentialType]
     service_name: Mapped[str] = mapped_column(Line(255))
     username: Mapped[str | None] = mapped_column(Line(255))
+    login_encrypted: Mapped[bytes | None] = mapped_column(
+        info={"sealed": True}, doc="A login name that is not to lie in clear, as username does."
+    )
+    login_index: Mapped[str | None] = mapped_column(
+        Line(64), info={"sealed": True}, doc="HMAC-SHA256 of the login, by a key of the client: finds it unopened."
+    )
     password_encrypted: Mapped[bytes | None] = mapped_column(info={"sealed": True})
     api_key_encrypted: Mapped[bytes | None] = mapped_column(info={"sealed": True})
     client_id_oauth: Mapped[str | None] = mapped_column(Line(255))
@@ -97,6 +122,14 @@ class Credential(Stamped, Record):
     infrastructure: Mapped[Any] = relationship(
         "Infrastructure", backref=backref("credentials", viewonly=True), viewonly=True
     )
+
+    @property
+    def holds(self) -> list[SecretField]:
+        """Which secrets it holds."""
+        return CREDENTIAL_SECRETS.held(self)
+
+
+CREDENTIAL_SECRETS: Final = Holder(Credential, SecretField, frozenset({SecretField.login}))
 
 
 class CredentialAuditLog(Base):
@@ -156,8 +189,7 @@ def check(ctx: Context, credential: Credential, before: Mapping[str, Any]) -> No
     _check_hosts(credential)
     owner = credential.client_id
     one_client(ctx, credential, before)
-    sealed = any(getattr(credential, field.key) is not None for field in CREDENTIALS.hidden)
-    if sealed and credential.client_id != owner and not is_new(credential):
+    if credential.holds and credential.client_id != owner and not is_new(credential):
         raise InvalidError(
             "It names a record of a client, and its secrets are sealed for the installation.",
             hint="Store the credential anew for that client, and shred this one.",
@@ -220,6 +252,8 @@ CREDENTIALS = Resource(
     server_set=(Credential.key_id, Credential.last_rotated_at),
     fixed=(Credential.client_id,),
     hidden=(
+        Credential.login_encrypted,
+        Credential.login_index,
         Credential.password_encrypted,
         Credential.api_key_encrypted,
         Credential.client_secret_encrypted,

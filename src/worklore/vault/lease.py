@@ -19,8 +19,7 @@ from worklore.kernel.errors import BadRequestError, ConflictError, ForbiddenErro
 from worklore.kernel.resource import Resource, Verb
 from worklore.kernel.types import column, uuid7
 from worklore.kernel.wire import Clean, WireModel
-from worklore.vault.credential import Credential, CredentialAction, through_credential
-from worklore.vault.field import SecretField, opened, wanted_of
+from worklore.vault.credential import CREDENTIAL_SECRETS, Credential, CredentialAction, SecretField, through_credential
 from worklore.vault.grant import PermissionLevel, allows, require_right
 from worklore.vault.secret import Secret
 from worklore.vault.touch import touched
@@ -178,7 +177,7 @@ def use(ctx: Context, lease: CredentialLease, asked: list[SecretField], **told: 
         )
     require_holder(ctx, lease)
     credential = require_live(ctx, lease)
-    fields = wanted_of(credential, asked)
+    fields = CREDENTIAL_SECRETS.wanted(credential, asked)
     _moved(
         ctx,
         lease,
@@ -188,7 +187,7 @@ def use(ctx: Context, lease: CredentialLease, asked: list[SecretField], **told: 
     )
     facts = {"lease": str(lease.id), "purpose": lease.purpose or ""} | told
     touched(ctx, credential, CredentialAction.use, fields, **facts)
-    return opened(ctx, credential, fields)
+    return CREDENTIAL_SECRETS.opened(ctx, credential, fields)
 
 
 def require_live(ctx: Context, lease: CredentialLease) -> Credential:

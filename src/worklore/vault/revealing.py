@@ -6,7 +6,7 @@ before the value is opened, and in the same transaction: no row, no value.
 
 import uuid
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 from sqlalchemy import inspect
@@ -15,16 +15,21 @@ from worklore.clients.ownership import client_of
 from worklore.kernel.action import Action, Risk
 from worklore.kernel.context import Context
 from worklore.kernel.crud import load
-from worklore.kernel.envelope import read_label
 from worklore.kernel.errors import BadRequestError, ConflictError, InvalidError
 from worklore.kernel.forms import PORTS, of_form
 from worklore.kernel.types import uuid7
 from worklore.kernel.wire import Clean, UtcTime, WireModel
-from worklore.vault.credential import CREDENTIALS, Credential, CredentialAction, CredentialType, check
-from worklore.vault.field import SecretField, held_by, opened, place_of, wanted_of
+from worklore.vault.credential import (
+    CREDENTIAL_SECRETS,
+    CREDENTIALS,
+    Credential,
+    CredentialAction,
+    CredentialType,
+    SecretField,
+    check,
+)
 from worklore.vault.grant import PermissionLevel, name_keeper, require_right, require_shown
-from worklore.vault.seal import vault_of
-from worklore.vault.secret import MAX_SECRET, Secret
+from worklore.vault.secret import MAX_SECRET
 from worklore.vault.touch import touched
 
 Given = Annotated[SecretStr, Field(min_length=1, max_length=MAX_SECRET)]
@@ -33,6 +38,7 @@ Given = Annotated[SecretStr, Field(min_length=1, max_length=MAX_SECRET)]
 class Secrets(WireModel):
     """Secrets to seal. None of them is shown again but by revealing it."""
 
+    login: Given | None = None
     password: Given | None = None
     api_key: Given | None = None
     client_secret: Given | None = None
@@ -91,6 +97,11 @@ class HeldCredential(WireModel):
     is_active: bool
     version: int
 
+    @classmethod
+    def of(cls, credential: Credential) -> Self:
+        """What a credential is, as it stands now."""
+        return cls.model_validate(credential, from_attributes=True)
+
 
 class Revealed(WireModel):
     """The secrets asked for, by the names of their fields."""
@@ -113,7 +124,7 @@ def store(ctx: Context, body: NewCredential) -> HeldCredential:
         ctx.session.flush()
     load(ctx, CREDENTIALS, credential.id)
     touched(ctx, credential, CredentialAction.create, fields)
-    return _held(credential)
+    return HeldCredential.of(credential)
 
 
 def rotate(ctx: Context, credential: Credential, body: Secrets) -> HeldCredential:
@@ -127,7 +138,7 @@ def rotate(ctx: Context, credential: Credential, body: Secrets) -> HeldCredentia
     credential.last_rotated_at = ctx.now()
     ctx.session.flush()
     touched(ctx, credential, CredentialAction.rotate, fields)
-    return _held(credential)
+    return HeldCredential.of(credential)
 
 
 def reveal(ctx: Context, credential: Credential, body: Reason) -> Revealed:
@@ -140,22 +151,20 @@ def reveal(ctx: Context, credential: Credential, body: Reason) -> Revealed:
         )
     require_shown(ctx)
     require_right(ctx, credential, PermissionLevel.reveal)
-    fields = wanted_of(credential, body.fields)
+    fields = CREDENTIAL_SECRETS.wanted(credential, body.fields)
     touched(ctx, credential, CredentialAction.reveal, fields, reason=body.reason)
-    shown = {field: secret.reveal() for field, secret in opened(ctx, credential, fields).items()}
+    shown = {field: secret.reveal() for field, secret in CREDENTIAL_SECRETS.opened(ctx, credential, fields).items()}
     return Revealed(id=credential.id, secrets=shown)
 
 
 def shred(ctx: Context, credential: Credential) -> HeldCredential:
     """Destroy the secrets of a credential for good and retire it. What it opened, and who touched it, stays known."""
     require_right(ctx, credential, PermissionLevel.edit)
-    fields = held_by(credential)
-    for field in fields:
-        setattr(credential, field.column, None)
+    fields = CREDENTIAL_SECRETS.drop(credential)
     credential.is_active = False
     ctx.session.flush()
     touched(ctx, credential, CredentialAction.delete, fields)
-    return _held(credential)
+    return HeldCredential.of(credential)
 
 
 def _require_parents(ctx: Context, credential: Credential) -> None:
@@ -173,38 +182,7 @@ def _require_parents(ctx: Context, credential: Credential) -> None:
 
 def _seal(ctx: Context, credential: Credential, body: Secrets) -> list[SecretField]:
     """Put the secrets that were sent into the credential, and say which they were."""
-    given: dict[SecretField, SecretStr] = {
-        field: secret for field in SecretField if (secret := getattr(body, field)) is not None
-    }
-    if not given:
-        raise InvalidError(
-            "There is no secret to seal.", hint=f"Send at least one of {', '.join(SecretField)}.", field="password"
-        )
-    vault = vault_of(ctx)
-    for field, text in given.items():
-        try:
-            secret = Secret(text.get_secret_value())
-        except InvalidError as error:
-            error.members = {**error.members, "field": str(field)}
-            raise
-        sealed = vault.seal(ctx, secret, place_of(credential, field))
-        setattr(credential, field.column, sealed)
-        credential.key_id = str(uuid.UUID(bytes=read_label(sealed).key_id))
-    return list(given)
-
-
-def _held(credential: Credential) -> HeldCredential:
-    return HeldCredential(
-        id=credential.id,
-        client_id=credential.client_id,
-        credential_type=credential.credential_type,
-        service_name=credential.service_name,
-        holds=held_by(credential),
-        key_id=credential.key_id,
-        last_rotated_at=credential.last_rotated_at,
-        is_active=credential.is_active,
-        version=credential.version,
-    )
+    return CREDENTIAL_SECRETS.put(ctx, credential, CREDENTIAL_SECRETS.given(body))
 
 
 STORE_CREDENTIAL: Final = Action(

@@ -25,8 +25,7 @@ from worklore.kernel.errors import BadRequestError, ConflictError, UnavailableEr
 from worklore.kernel.resource import Resource
 from worklore.kernel.types import Line, column, uuid7
 from worklore.kernel.wire import Clean, WireModel
-from worklore.vault.credential import Credential, CredentialAction, through_credential
-from worklore.vault.field import SecretField, opened, wanted_of
+from worklore.vault.credential import CREDENTIAL_SECRETS, Credential, CredentialAction, SecretField, through_credential
 from worklore.vault.grant import PermissionLevel, allows, require_right, require_shown
 from worklore.vault.lease import LENT
 from worklore.vault.touch import touched
@@ -147,7 +146,7 @@ def share(ctx: Context, credential: Credential, body: NewShare) -> Shared:
         raise ConflictError(
             "The credential is not active.", hint="It was retired; share another one.", code="credential-inactive"
         )
-    fields = wanted_of(credential, body.fields)
+    fields = CREDENTIAL_SECRETS.wanted(credential, body.fields)
     keeper, token = keeper_of(ctx), secrets.token_urlsafe(32)
     link = ShareLink(
         id=uuid7(),
@@ -207,9 +206,10 @@ def view(ctx: Context, body: OpenShare, address: str | None) -> ShownShare | Non
     fields = [SecretField(name) for name in link.fields]
     facts = {"share_link": str(link.id), "recipient": link.recipient or "", "view": str(link.view_count)}
     touched(ctx, credential, CredentialAction.share, fields, **facts)
+    secrets = CREDENTIAL_SECRETS.opened(ctx, credential, fields)
     return ShownShare(
         service_name=credential.service_name,
-        secrets={field: secret.reveal() for field, secret in opened(ctx, credential, fields).items()},
+        secrets={field: secret.reveal() for field, secret in secrets.items()},
         views_left=link.max_views - link.view_count,
         expires_at=link.expires_at,
     )
