@@ -40,7 +40,7 @@ WORKLORE_TEST_POSTGRES_URL ?= postgresql://postgres@127.0.0.1:5432/postgres
 WORKLORE_TEST_MARIADB_URL ?= mariadb://root@127.0.0.1:3306/
 export WORKLORE_TEST_POSTGRES_URL WORKLORE_TEST_MARIADB_URL
 
-.PHONY: help setup run demo test test-quick report kill race tamper fuzz mutations check format bench reference migration constraints clean setup-dev
+.PHONY: help setup run demo test test-quick report kill race tamper fuzz canaries matrix mutations rotate check format bench reference migration constraints clean setup-dev
 
 help: ## Show this list
 	@echo 'Worklore. The targets:'
@@ -82,8 +82,17 @@ race: setup-dev ## Twelve writers for half a minute and 500 raced keys on each d
 fuzz: setup-dev ## Ask the API all that its own description allows and forbids, on DATABASES, for MINUTES; fails on any broken promise
 	@$(IN_PROJECT) exec $(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),10) $(or $(DATABASES),sqlite mariadb postgresql) $(ARGS)
 
+canaries: setup-dev ## Plant 1,000 secrets in each database by every way in, and look for them everywhere; fails on any that is found
+	@$(IN_PROJECT) WORKLORE_CANARIES=1000 exec $(BIN)/python -m pytest -s -q tests/surfaces/test_planted_secrets.py $(ARGS)
+
+matrix: setup-dev ## Every operation by every role, on one's own and on another's client, on each database
+	@$(IN_PROJECT) WORKLORE_MATRIX=whole exec $(BIN)/python -m pytest -q tests/conformance/test_matrix.py $(ARGS)
+
 mutations: setup-dev ## Change 100,000 sealed values in every way there is; fails when one opens (ARGS)
 	@$(IN_PROJECT) WORKLORE_MUTATIONS=100000 exec $(BIN)/python -m pytest -s -q -p no:xdist tests/vault/test_mutations.py $(ARGS)
+
+rotate: setup-dev ## Change the vault's key under eight callers of 10,000 credentials, with a kill in the middle, on each database (ARGS)
+	@$(IN_PROJECT) WORKLORE_ROTATE_CREDENTIALS=10000 WORKLORE_ROTATE_CLIENTS=500 WORKLORE_ROTATE_PAUSE=0 exec $(BIN)/python -m pytest -s -q -p no:xdist tests/vault/test_rotation_load.py $(ARGS)
 
 check: setup-dev ## Lint, formatting, layers of imports, both type checkers, and whether docs/reference is true to the code
 	@$(IN_PROJECT) set -x; \

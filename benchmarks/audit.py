@@ -18,7 +18,7 @@ from worklore.kernel.audit import CHAINS
 from worklore.kernel.context import Context
 from worklore.kernel.epoch import ensure_epoch
 from worklore.kernel.transaction import Database
-from worklore.ops import audit_chain, migrate
+from worklore.ops import audit_chain, audit_witness, migrate
 from worklore.ops.audit_verify import verify
 
 WAYS = ("without", "unchained", "chained")
@@ -53,7 +53,7 @@ def main() -> None:
         database.write(ensure_epoch)
         key = load_key(folder / audit_chain.KEY_FILE, create=True)
         chains = audit_chain.chained(database, key, folder)
-        database.write(audit_chain.begin)
+        database.write(audit_witness.begin)
         for together in (False, True):
             taken: dict[str, list[float]] = {way: [] for way in WAYS}
             for turn in range(options.rounds + 1):

@@ -159,14 +159,17 @@ def commands() -> str:
     for name in dict.fromkeys([*people, *COMMANDS]):
         explained = _help(name)
         parts.append([f"## worklore {name}", "", "```", *explained.rstrip().splitlines(), "```"])
-        tasks = _tasks(explained) if name in COMMANDS else []
+        tasks = _tasks(explained)
         parts += [[f"### worklore {name} {task}", "", "```", *_help(name, task).splitlines(), "```"] for task in tasks]
     about = "What `--help` of each command says. Every noun has commands too: [the command line](../cli.md)."
     return page("Commands", about, *parts)
 
 
 def _tasks(explained: str) -> list[str]:
-    """The tasks of one of the hub's own commands."""
+    """The tasks of a command: one of the hub's own, or a group of those for people."""
+    _, _, panel = explained.partition("─ Commands ─")
+    if panel:
+        return re.findall(r"^│ ([a-z][a-z-]*)", panel, re.MULTILINE)
     _, _, positional = explained.partition("positional arguments:\n")
     return re.findall(r"^    ([a-z][a-z-]*)", positional.partition("\n\n")[0], re.MULTILINE)
 

@@ -27,6 +27,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from tests.inprocess import InProcess
 from worklore.app import Hub, build
 from worklore.identity.machine import Machine
 from worklore.identity.roles import Role
@@ -182,6 +183,7 @@ class TestHub:
     hub: Hub
     url: str
     dialect: str
+    in_process: InProcess
     _clients: list[httpx2.Client] = field(default_factory=list)
     _owner: str | None = None
 
@@ -233,9 +235,9 @@ class TestHub:
         return self.database.write(work)
 
     def owner(self) -> httpx2.Client:
-        """A client with the token of a person who may do everything."""
+        """A client with the token of a person who may do everything, and has said so: secrets are shown to it."""
         if self._owner is None:
-            self._owner = self.token()
+            self._owner = self.token(scopes=["*"])
         return self.client(self._owner)
 
     def close(self) -> None:
@@ -257,7 +259,8 @@ def serve(url: URL, folder: Path) -> Iterator[TestHub]:
         assert time.monotonic() < deadline, "uvicorn did not start in time"
         time.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
-    served = TestHub(hub, f"http://127.0.0.1:{port}", hub.database.dialect)
+    in_process = InProcess(hub.app, server.servers[0].get_loop())
+    served = TestHub(hub, f"http://127.0.0.1:{port}", hub.database.dialect, in_process)
     try:
         yield served
     finally:

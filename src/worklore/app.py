@@ -26,20 +26,23 @@ from worklore.kernel.jobs import Handler, Runner, ensure_repeating
 from worklore.kernel.settings import Settings
 from worklore.kernel.transaction import Database
 from worklore.memory.recollection import warm
-from worklore.ops import audit_chain, backup_schedules, backups, hub_key, migrate
+from worklore.ops import audit_chain, audit_witness, backup_schedules, backups, hub_key, migrate
 from worklore.ops.api_audit import Journal, Mover
 from worklore.ops.backup import BackupType
 from worklore.ops.retention import expire, kept
 from worklore.ops.sealed_file import read_secret
 from worklore.resources import CATALOG
-from worklore.surfaces import agents, audit, health, rest, sign_in
+from worklore.surfaces import agents, audit, broker, health, reference, rest, share, sign_in
 from worklore.surfaces.api_audit import ApiAudit, Bodies
 from worklore.surfaces.dispatch import Dispatch
+from worklore.surfaces.headers import SafeHeaders
 from worklore.surfaces.http import Gateway, install_errors
 from worklore.surfaces.openapi import install_openapi
 from worklore.vault.keyring import Keyring, load_keyring
 from worklore.vault.opening import Watch, open_vault
 from worklore.vault.seal import Vault
+from worklore.vault.share import KEEPER, ShareKeeper
+from worklore.vault.share import PATH as SHARE
 
 ROOT: Final = "/api/v1"
 VERSION: Final = version("worklore")
@@ -146,6 +149,7 @@ def build(settings: Settings, *, upgrade: bool = False) -> Hub:
         chains = audit_chain.chained(database, key, settings.data)
         database.write(partial(_prepare, key=key))
         vault = open_vault(database, keyring(settings))
+        database.provide(KEEPER, ShareKeeper(key.sharing, settings.public_url))
         journal = Journal(settings.data / "api-audit")
     except BaseException:
         database.close()
@@ -157,7 +161,7 @@ def build(settings: Settings, *, upgrade: bool = False) -> Hub:
     requests = Mover(database, journal)
     uses = Uses(database, authenticator)
     witness = audit_chain.Witness(database, key, chains, settings.data / audit_chain.CHECKPOINT_FILE)
-    witness.testify()
+    witness.testify(always=True)
     watch = Watch(database, vault, VERSION)
 
     def start() -> None:
@@ -168,7 +172,8 @@ def build(settings: Settings, *, upgrade: bool = False) -> Hub:
         witness.start()
         Thread(target=_warm, args=(database,), name="warm-memory", daemon=True).start()
 
-    app = ApiAudit(create_app(gateway, settings, on_start=start), journal, Bodies(ROOT, CATALOG))
+    answers = create_app(gateway, settings, on_start=start, newest=lambda: witness.newest)
+    app = SafeHeaders(ApiAudit(answers, journal, Bodies(ROOT, CATALOG)))
     return Hub(settings, database, gateway, runner, requests, uses, witness, vault, watch, app)
 
 
@@ -201,15 +206,21 @@ def _warm(database: Database) -> None:
 
 
 def _prepare(ctx: Context, key: HubKey) -> None:
-    audit_chain.begin(ctx)
+    audit_witness.begin(ctx)
     hub_key.begin(ctx, key)
     ensure_epoch(ctx)
     for kind, seconds in REPEATING.items():
         ensure_repeating(ctx, kind, seconds)
 
 
-def create_app(gateway: Gateway, settings: Settings, *, on_start: Callable[[], None] | None = None) -> FastAPI:
-    """The ASGI application."""
+def create_app(
+    gateway: Gateway,
+    settings: Settings,
+    *,
+    on_start: Callable[[], None] | None = None,
+    newest: Callable[[], audit_chain.HandedOut | None] = lambda: None,
+) -> FastAPI:
+    """The ASGI application. ``newest`` gives the last checkpoint of the audit."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
@@ -221,18 +232,21 @@ def create_app(gateway: Gateway, settings: Settings, *, on_start: Callable[[], N
         title="Worklore",
         version=VERSION,
         description=DESCRIPTION,
-        docs_url="/api/docs",
+        docs_url=None,  # FastAPI's page loads its script from another host
         redoc_url=None,
         openapi_url="/api/openapi.json",
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    install_errors(app, ROOT)
+    install_errors(app)
     app.include_router(health.routes(gateway, VERSION))
     access = timedelta(minutes=settings.access_minutes)
     app.include_router(sign_in.routes(gateway, access, timedelta(days=settings.token_days)), prefix=ROOT)
-    app.include_router(agents.routes(gateway), prefix=ROOT)
+    app.include_router(agents.routes(gateway, newest), prefix=ROOT)
     app.include_router(audit.routes(gateway), prefix=ROOT)
+    app.router.routes.extend(reference.routes("/api/docs"))
+    app.include_router(broker.routes(gateway), prefix=ROOT)
+    app.include_router(share.routes(gateway, f"{ROOT}{SHARE}"))
     derived = list(rest.operations(CATALOG, gateway))
     app.router.routes.insert(0, Dispatch(ROOT, derived))
     install_openapi(app, ROOT, derived, CATALOG)

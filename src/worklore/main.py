@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "db": "database",
     "backup": "backup",
     "keys": "keys",
+    "vault": "vault",
     "audit": "audit",
     "bench": "bench",
     "demo-data": "demo_data",

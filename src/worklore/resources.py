@@ -1,6 +1,6 @@
-"""The table of contents of the product: every noun and every verb, in explicit tuples."""
+"""The table of contents of the product: every noun, every verb and every holder of secrets, in explicit tuples."""
 
-from typing import Final
+from typing import Any, Final
 
 from worklore.clients.client import CLIENTS
 from worklore.clients.site import SITES
@@ -9,7 +9,7 @@ from worklore.estate.firewall import FIREWALL_RULES
 from worklore.estate.infrastructure import INFRASTRUCTURE
 from worklore.estate.network import NETWORKS
 from worklore.estate.service import SERVICE_RELATIONSHIPS, SERVICES
-from worklore.identity.agent import AGENTS, CREDENTIAL_LEASES, SHARE_LINKS, TASK_GRANTS
+from worklore.identity.agent import AGENTS, TASK_GRANTS
 from worklore.identity.limit import RATE_LIMITS
 from worklore.identity.machine import MACHINES
 from worklore.identity.program import ISSUE_TOKEN, REVOKE_TOKEN
@@ -18,8 +18,10 @@ from worklore.identity.setup import INVITE
 from worklore.identity.standing import STANDING
 from worklore.identity.token import API_TOKENS
 from worklore.identity.user import USERS
-from worklore.integrations.credential import INTEGRATION_CREDENTIALS
+from worklore.integrations.credential import INTEGRATION_CREDENTIALS, INTEGRATION_SECRETS
 from worklore.integrations.exchange import EXTERNAL_INTEGRATIONS
+from worklore.integrations.report import REPORT_CREDENTIALS
+from worklore.integrations.sealed import ROTATE_INTEGRATION, SHRED_INTEGRATION, TEST_INTEGRATION
 from worklore.integrations.ticket_link import TICKET_LINKS
 from worklore.kernel.action import Action
 from worklore.kernel.resource import Catalog, Resource
@@ -48,7 +50,7 @@ from worklore.memory.window import WINDOWS
 from worklore.ops.api_audit import API_AUDIT
 from worklore.ops.backup import BACKUP_SCHEDULES, BACKUPS
 from worklore.ops.job import CANCEL_JOB, JOBS, RETRY_JOB
-from worklore.runs.configuration import CONFIGURATIONS
+from worklore.runs.configuration import CONFIGURATION_SECRETS, CONFIGURATIONS
 from worklore.runs.schedule import SCHEDULES
 from worklore.runs.task import TASKS
 from worklore.runs.tool_execution import TOOL_EXECUTIONS
@@ -74,9 +76,13 @@ from worklore.trail.failure import OPERATION_FAILURES
 from worklore.trail.file_change import FILE_CHANGES
 from worklore.trail.incident import INCIDENTS
 from worklore.trail.infrastructure_change import INFRASTRUCTURE_CHANGES
-from worklore.vault.credential import CREDENTIAL_AUDIT_LOGS, CREDENTIALS
-from worklore.vault.grant import CREDENTIAL_PERMISSIONS
+from worklore.vault.credential import CREDENTIAL_AUDIT_LOGS, CREDENTIAL_SECRETS, CREDENTIALS
+from worklore.vault.fields import Holder
+from worklore.vault.lease import CREDENTIAL_LEASES, INJECT_LEASE, LEASE_CREDENTIAL, RELEASE_LEASE, RENEW_LEASE
+from worklore.vault.login import FIND_LOGIN
+from worklore.vault.permission import CREDENTIAL_PERMISSIONS, PERMIT
 from worklore.vault.revealing import REVEAL_CREDENTIAL, ROTATE_CREDENTIAL, SHRED_CREDENTIAL, STORE_CREDENTIAL
+from worklore.vault.share import SHARE_CREDENTIAL, SHARE_LINKS
 from worklore.work.billable_time import BILLABLE_TIME
 from worklore.work.dependency import ADD_DEPENDENCY, DEPENDENCIES, REMOVE_DEPENDENCY
 from worklore.work.gate import GATES
@@ -100,8 +106,6 @@ RESOURCES: Final[tuple[Resource, ...]] = (
     # identity
     AGENTS,
     TASK_GRANTS,
-    CREDENTIAL_LEASES,
-    SHARE_LINKS,
     RATE_LIMITS,
     MACHINES,
     REFRESH_FAMILIES,
@@ -120,7 +124,9 @@ RESOURCES: Final[tuple[Resource, ...]] = (
     # vault
     CREDENTIALS,
     CREDENTIAL_AUDIT_LOGS,
+    CREDENTIAL_LEASES,
     CREDENTIAL_PERMISSIONS,
+    SHARE_LINKS,
     # work
     BILLABLE_TIME,
     GATES,
@@ -193,6 +199,13 @@ ACTIONS: Final[tuple[Action, ...]] = (
     ROTATE_CREDENTIAL,
     REVEAL_CREDENTIAL,
     SHRED_CREDENTIAL,
+    PERMIT,
+    LEASE_CREDENTIAL,
+    RENEW_LEASE,
+    RELEASE_LEASE,
+    INJECT_LEASE,
+    SHARE_CREDENTIAL,
+    FIND_LOGIN,
     # work
     DEPENDENCIES,
     ADD_DEPENDENCY,
@@ -221,9 +234,17 @@ ACTIONS: Final[tuple[Action, ...]] = (
     PUBLISH,
     ADD_TASKS,
     REMOVE_TASKS,
+    # integrations
+    ROTATE_INTEGRATION,
+    SHRED_INTEGRATION,
+    TEST_INTEGRATION,
+    REPORT_CREDENTIALS,
     # ops
     RETRY_JOB,
     CANCEL_JOB,
 )
+
+HOLDERS: Final[tuple[Holder[Any], ...]] = (CREDENTIAL_SECRETS, INTEGRATION_SECRETS, CONFIGURATION_SECRETS)
+"""Every table whose records hold secrets that the vault seals."""
 
 CATALOG: Final = Catalog(RESOURCES, ACTIONS)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from worklore_cli.connecting import hook_log
-from worklore_client import agent_settings
+from worklore_client import agent_settings, checkpoints
 from worklore_client.config import Config, NotConnected, load
 from worklore_client.identity import identity
 from worklore_client.spool import FlushState, note_files
@@ -15,9 +15,12 @@ from worklore_client.wire import Hub, HubError, HubRefused
 
 STALE_SECONDS = 3_600.0
 """Age at which a note that still waits is a fault."""
+RESTORED_SECONDS = 30 * 86_400.0
+"""For how long it is told that the hub was restored."""
 PROJECT_UNKNOWN = "project-unknown"
 RECENT = timedelta(days=1)
 _ADVICE = {
+    **dict.fromkeys(checkpoints.WHY, "see `audit` above"),
     "hub-unreachable": "the hub did not answer: is it running, is the network there?",
     "hub-timeout": "the hub took longer than a hook may wait (prompt_ms and start_ms in the configuration)",
     "token-expired": "connect again with a new code",
@@ -49,7 +52,7 @@ def examine(home: Path) -> list[Check]:
         checks.append(Check("connected", "failure", str(error), hint))
     else:
         checks += [*_permissions(config), *_hub(home, hub)]
-    return [*checks, *_hooks(home), _spool(home), _last_flush(home), _log(home)]
+    return [*checks, *_hooks(home), _spool(home), _last_flush(home), _audit(home), _log(home)]
 
 
 def working(checks: list[Check]) -> bool:
@@ -137,6 +140,25 @@ def _last_flush(home: Path) -> Check:
     if not state.last_success:
         return Check("last flush", "ok", "nothing has been sent yet")
     return Check("last flush", "ok", f"{_when(state.last_success)}, {state.windows} memories stored so far")
+
+
+def _audit(home: Path) -> Check:
+    kept, file = checkpoints.remembered(home), home / checkpoints.KEPT
+    alarm = checkpoints.alarm(home)
+    if alarm is not None:
+        said = f"AUDIT ALARM since {_when(alarm.since)}: the hub contradicts what this machine remembers of its audit"
+        hint = (
+            f"Tell the hub's operator, who verifies the audit with --checkpoint and a copy of {file}. When the cause "
+        )
+        away = f"is known, move {home / checkpoints.ALARM} away, and {file} too if the hub was set up anew"
+        return Check("audit", "failure", f"{said}: {checkpoints.WHY.get(alarm.code, alarm.code)}", hint + away)
+    if not kept:
+        return Check("audit", "ok", "the hub has given no checkpoint of its audit yet")
+    restored = checkpoints.restored_at(home, str(kept[-1]["hub"]))
+    if restored is not None and time.time() - restored < RESTORED_SECONDS:
+        said = f"the hub was restored from a backup, as it says, at about {_when(restored)}"
+        return Check("audit", "warning", said, "What it was told after that backup may be gone. Was it you?")
+    return Check("audit", "ok", f"{len(kept)} checkpoints kept, the last of {_when(kept[-1]['at'] / 1e6)}")
 
 
 def _log(home: Path) -> Check:

@@ -15,9 +15,10 @@ from rich.markup import escape
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from worklore_cli import connecting, doctor, hub_process, replaying, showing
+from worklore_cli import connecting, doctor, hub_process, replaying, secret, showing
 from worklore_cli.failure import Failure
 from worklore_cli.nouns import RootGroup
+from worklore_client import checkpoints
 from worklore_client.agent_settings import SettingsRefused
 from worklore_client.config import client_home
 from worklore_client.identity import identity
@@ -29,6 +30,7 @@ HUB_COMMANDS = {
     "db": "Upgrade, check and back up the hub's database.",
     "backup": "Make, list, verify and restore backups of the hub's database.",
     "keys": "Make, change and back up the keys of the vault.",
+    "vault": "See that every sealed secret opens.",
     "audit": "Verify the change audit, and read it.",
     "config": "Show and check the hub's settings.",
     "bench": "Measure recall and speed of the hub.",
@@ -153,14 +155,16 @@ def status(*, as_json: AsJson = False) -> None:
         answers = False
     state = FlushState.load(config.home)
     waiting = len(note_files(config.home))
+    alarm = checkpoints.alarm(config.home)
     if as_json:
         known = {"hub": config.hub, "answers": answers, "waiting": waiting, "last_success": state.last_success}
-        print_json({**known, "last_error": state.last_error or None})
+        print_json({**known, "last_error": state.last_error or None, "audit_alarm": alarm.code if alarm else None})
     else:
         sent = f"{waiting} notes wait" if waiting else "everything sent"
         failed = f", last flush failed: {state.last_error}" if state.last_error else ""
-        say(f"{config.hub} {'answers' if answers else 'DOES NOT ANSWER'}; {sent}{failed}")
-    if not answers:
+        alarmed = "; AUDIT ALARM, see worklore doctor" if alarm else ""
+        say(f"{config.hub} {'answers' if answers else 'DOES NOT ANSWER'}; {sent}{failed}{alarmed}")
+    if alarm or not answers:
         raise typer.Exit(1)
 
 
@@ -199,6 +203,32 @@ def recall(
         say("Nothing is remembered about that in this project")
     cost = f"{answer['tokens']} of {budget} tokens ({answer['tokenizer']})"
     err.print(escape(f"{cost}, {len(answer['items'])} of {answer['searched']} memories, {answer['ms']:.0f} ms"))
+
+
+secrets = typer.Typer(help="Use secrets without seeing them.", no_args_is_help=True)
+app.add_typer(secrets, name="secret")
+
+
+@secrets.callback()
+def use_secrets() -> None:
+    """Use secrets without seeing them."""
+
+
+@secrets.command("run", context_settings={"allow_interspersed_args": False})
+def run_with_secret(
+    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="The program and its arguments.")],
+    *,
+    credential: Annotated[str, typer.Option(help="The credential's id, or its beginning.")],
+    field: Annotated[str, typer.Option(help="Which of its secrets.")] = "password",
+    env: Annotated[str, typer.Option(metavar="NAME", help="The variable that holds it; PASSWORD for a password.")] = "",
+    stdin: Annotated[bool, typer.Option("--stdin", help="Give it on standard input, as a line, instead.")] = False,
+    purpose: Annotated[str, typer.Option(help="What it is needed for; kept on record.")] = "",
+) -> None:
+    """Run a program with a secret in its environment; its output is passed on without the secret."""
+    if env and stdin:
+        raise typer.BadParameter("--env and --stdin exclude each other")
+    wish = secret.Wish(credential, field, command, purpose or f"run {command[0]}"[:500], env, stdin)
+    raise typer.Exit(secret.run(wish))
 
 
 def _add_hub_command(name: str, text: str) -> None:
@@ -254,10 +284,11 @@ for _name, _text in HUB_COMMANDS.items():
 
 def _reported(run: Callable[[], None]) -> int:
     """Run the command; what goes wrong in a foreseen way becomes one line that says what to do."""
+    status = 1
     try:
         run()
     except Failure as failure:
-        what, hint = str(failure), failure.hint
+        what, hint, status = str(failure), failure.hint, failure.status
     except (HubError, SettingsRefused) as error:
         what, hint = str(error), ""
     except OSError as error:
@@ -265,7 +296,7 @@ def _reported(run: Callable[[], None]) -> int:
     else:
         return 0
     err.print(f"[red]worklore:[/] {escape(what)}" + (f". {escape(hint)}" if hint else ""))
-    return 1
+    return status
 
 
 def main() -> None:

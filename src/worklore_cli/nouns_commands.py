@@ -12,7 +12,7 @@ from rich.console import RenderableType
 from rich.markup import escape
 from typer.core import TyperCommand
 
-from worklore_cli import nouns_hub, nouns_listing, nouns_shown
+from worklore_cli import nouns_hub, nouns_listing, nouns_shown, reporting, signing_in
 from worklore_cli.catalog import Action, Field, Noun, actions_of
 from worklore_cli.catalog_values import parse
 from worklore_cli.failure import Failure
@@ -22,6 +22,8 @@ from worklore_client.wire import HubRefused
 STALE = 412
 CONFLICT = 409
 ASKED_FIRST = frozenset({"destructive"})
+BY_HAND: Mapping[str, Callable[[typer.Typer, Action], None]] = {"credentials/report": reporting.add}
+"""Verbs below a noun that have a command made for people, by their path."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 FromJson = Annotated[
@@ -55,7 +57,10 @@ def commands(noun: Noun) -> dict[str, Any]:
     if noun.verbs & {"create", "patch"} and "list" in noun.verbs:
         _import(app, noun)
     for action in actions_of(noun.name):
-        _act(app, action, noun)
+        if action.path in BY_HAND:
+            BY_HAND[action.path](app, action)
+        else:
+            _act(app, action, noun)
     return dict(typer.main.get_group(app).commands)
 
 
@@ -312,6 +317,11 @@ def _act(app: typer.Typer, action: Action, noun: Noun | None, panel: str | None 
             return
         if action.risk in ASKED_FIRST and not (write["yes"] or write["dry_run"]):
             typer.confirm(f"{action.description} Go on?", abort=True)
+        if (action.noun, action.name) in signing_in.SHOWING:
+            with signing_in.as_person(hub) as person:
+                shown = person.write("POST", path, body, message=write["message"], dry_run=write["dry_run"]).body
+            nouns_shown.print_json(_whole(hub, shown))
+            return
         answer = hub.write("POST", path, body, message=write["message"], dry_run=write["dry_run"])
         nouns_shown.print_json(answer.body)
 
@@ -320,6 +330,12 @@ def _act(app: typer.Typer, action: Action, noun: Noun | None, panel: str | None 
     explained = _explaining(lambda: nouns_shown.fields_table(fields.values(), creating=True) if fields else "")
     text = f"{escape(action.description)} Risk: {action.risk}."
     app.command(action.name, help=text, cls=explained, rich_help_panel=panel)(command)
+
+
+def _whole(hub: Records, shown: Record) -> Record:
+    """The answer, with its link as people can follow it: a hub may not know by which address it is reached."""
+    link = str(shown.get("url", ""))
+    return {**shown, "url": hub.url + link} if link.startswith("/") else shown
 
 
 def _parameters(values: Mapping[str, Any]) -> dict[str, str]:

@@ -158,12 +158,12 @@ class Records(Hub):
         return self.find(noun(field.reference), value)
 
 
-def connected() -> Records:
-    """The hub of this machine. Failure when the machine is not connected."""
+def connected(timeout: float = TIMEOUT, token: str = "") -> Records:
+    """The hub of this machine, with its token unless another is given. Failure when the machine is not connected."""
     home = client_home()
     try:
         config = load(home)
-        return Records(config.hub, config.token, timeout=TIMEOUT, ca_file=config.options.get("ca_file", ""))
+        return Records(config.hub, token or config.token, timeout=timeout, ca_file=config.options.get("ca_file", ""))
     except NotConnected as error:
         raise Failure(f"this machine is not connected ({error})", "Run `worklore connect URL --code CODE`") from None
     except HubError as error:

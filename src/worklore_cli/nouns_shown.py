@@ -48,7 +48,7 @@ def warn(text: str) -> None:
     sys.stderr.write(plain(text) + "\n")
 
 
-def _shortened(ids: Iterable[str]) -> int:
+def shortened(ids: Iterable[str]) -> int:
     """Characters that tell these ids from each other."""
     ordered = sorted(set(ids))
     wanted = SHORTEST_ID
@@ -80,7 +80,7 @@ def records_table(noun: Noun, names: Sequence[str], items: Sequence[Mapping[str,
     columns: list[list[str]] = []
     for name in names:
         field = noun.fields[name]
-        width = _shortened(str(item[name]) for item in items if item[name]) if field.type == "id" else 0
+        width = shortened(str(item[name]) for item in items if item[name]) if field.type == "id" else 0
         columns.append([_brief(field, item[name], width) for item in items])
         fixed = width if name == "id" else None
         table.add_column(name, no_wrap=True, overflow="ellipsis", min_width=fixed)

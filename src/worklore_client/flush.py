@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from worklore_client import checkpoints
 from worklore_client import config as configuration
 from worklore_client.events import log
 from worklore_client.identity import identity
@@ -198,6 +199,7 @@ def send_transcript(run: Run, note: Note) -> None:
         about = identity(note.folder, run.home / "roots.json")
         for _ in range(CURSOR_MOVES):
             cursor = run.hub.get("capture", agent=note.agent, session=note.session, source=note.transcript)
+            _remember(run, cursor.get("checkpoint"))
             offset, digest = _cursor(cursor)
             start = offset if unchanged_before(file, offset, digest) else 0
             try:
@@ -207,6 +209,16 @@ def send_transcript(run: Run, note: Note) -> None:
                 continue
             return
     raise CursorMoved
+
+
+def _remember(run: Run, checkpoint: object) -> None:
+    """Keep the checkpoint of the hub's audit that came along. What is wrong with it holds up no transcript."""
+    try:
+        code = checkpoints.keep(run.home, run.config.hub, checkpoint)
+    except OSError as error:
+        code = f"checkpoint-{errno.errorcode.get(error.errno or 0, 'unwritable')}"
+    if code is not None:
+        log(str(run.home), "flush", code)
 
 
 def _cursor(answer: dict[str, Any]) -> tuple[int, str | None]:

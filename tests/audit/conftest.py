@@ -1,6 +1,7 @@
 """Databases whose change audit is chained, and the means to change it as whoever has their password could."""
 
 import shutil
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,12 @@ from worklore.kernel.context import Context
 from worklore.kernel.db import database_url as understood
 from worklore.kernel.epoch import ensure_epoch
 from worklore.kernel.transaction import Database
-from worklore.ops import audit_chain, migrate
+from worklore.ops import audit_chain, audit_witness, migrate
 from worklore.ops.audit_chain import Checkpoint
 from worklore.ops.audit_verify import Verdict, verify
+
+BEGUN = 3
+"""Entries that begin the audit: of what was in no chain, of touches and of requests without a witness."""
 
 
 class Chained:
@@ -35,11 +39,12 @@ class Chained:
         migrate.upgrade(self.database)
         self.database.write(ensure_epoch)
         self.chains: Chains | None = None
-        self.guarded = True
+        self.unguarded: set[str] = set()
+        self.old: list[uuid.UUID] = []
 
     def begin(self) -> None:
         self.chains = audit_chain.chained(self.database, self.key, self.folder)
-        self.database.write(audit_chain.begin)
+        self.database.write(audit_witness.begin)
 
     def close(self) -> None:
         if self.chains is not None:
@@ -69,15 +74,15 @@ class Chained:
         self.database.provide(CHAINS, chains)
         return link.slot.chain
 
-    def unguard(self) -> None:
-        """Take off the triggers that let nobody change the audit."""
-        if not self.guarded:
+    def unguard(self, table: str = "audit_log") -> None:
+        """Take off the triggers that let nobody change a table."""
+        if table in self.unguarded:
             return
-        self.guarded = False
-        after = " ON audit_log" if self.database.dialect == "postgresql" else ""
+        self.unguarded.add(table)
+        after = f" ON {table}" if self.database.dialect == "postgresql" else ""
         with self.database.writing.begin() as connection:
             for action in ("update", "delete"):
-                connection.execute(text(f"DROP TRIGGER trigger_audit_log_no_{action}{after}"))
+                connection.execute(text(f"DROP TRIGGER trigger_{table}_no_{action}{after}"))
 
 
 def adding(name: str = "") -> Callable[[Context], None]:

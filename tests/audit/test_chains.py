@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from sqlalchemy import func, select
 
-from tests.audit.conftest import Chained, adding
+from tests.audit.conftest import BEGUN, Chained, adding
 from worklore.clients.client import Client, ClientType
 from worklore.kernel.audit import CHAINS, AuditEntry
 from worklore.kernel.chain import Chains, HeadMovedError
@@ -97,7 +97,7 @@ def test_two_processes_under_one_name_do_not_fork(chained: Chained) -> None:
         chained.database.provide(CHAINS, other if turn % 2 else one)
         chained.add()
     verdict = chained.verify()
-    assert (verdict.state, verdict.records) == (State.intact, 6)
+    assert (verdict.state, verdict.records) == (State.intact, BEGUN + 5)
 
 
 def test_a_head_that_has_moved_is_no_fault_of_the_caller(chained: Chained) -> None:
@@ -125,7 +125,7 @@ def test_a_head_that_has_moved_is_no_fault_of_the_caller(chained: Chained) -> No
 def test_from_the_middle(chained: Chained) -> None:
     for _ in range(4):
         chained.add()
-    verdict = chained.verify(first=4)
+    verdict = chained.verify(first=BEGUN + 3)
     assert (verdict.state, verdict.records) == (State.intact, 2)
 
 
@@ -135,7 +135,7 @@ def test_checkpoints_extend_one_another(chained: Chained) -> None:
     with chained.database.reading.connect() as connection:
         assert newest(connection) == one
         stored = connection.scalar(select(func.count()).select_from(AuditEntry))
-    assert one.records == stored == 2
+    assert one.records == stored == BEGUN + 1
     assert one.flaw(chained.key.witness.public_key()) is None
     chained.another_chain()
     chained.add()

@@ -19,10 +19,10 @@ from worklore.ops.audit_chain import CHECKPOINT_FILE, KEY_FILE, Checkpoint, Exte
 WRITERS = 4
 
 
-def audit(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def audit(folder: Path, *arguments: str, url: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "worklore", "audit", *arguments],
-        env=environment(folder.parent, WORKLORE_DATA=str(folder)),
+        env=environment(folder.parent, WORKLORE_DATA=str(folder), WORKLORE_DATABASE_URL=url),
         capture_output=True,
         text=True,
         check=False,

@@ -159,7 +159,9 @@ def test_doctor_is_content_and_then_is_not(worklore: Run, user: Path, hub: Prete
     status, said, _ = worklore("doctor", "--json")
     assert status == 0
     checks = {check["name"]: check["state"] for check in json.loads(said)["checks"]}
-    assert checks == dict.fromkeys(["hub", "token", "memory", "hooks", "spool", "last flush", "hook log"], "ok")
+    assert checks == dict.fromkeys(
+        ["hub", "token", "memory", "hooks", "spool", "last flush", "audit", "hook log"], "ok"
+    )
     assert worklore("status")[0] == 0
     assert "belongs to no project yet" in worklore("doctor")[1]
     hub.known.add(str(user))

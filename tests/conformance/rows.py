@@ -47,6 +47,7 @@ class Rows:
     api: httpx2.Client
     fixed: str | None = None
     chance: random.Random = field(init=False)
+    _sample: dict[str, dict[str, Any]] = field(default_factory=dict)
     _samples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     _parents: dict[str, list[str]] = field(default_factory=dict)
     _stranger: tuple[str, httpx2.Client] | None = None
@@ -222,6 +223,13 @@ class Rows:
         if self._insider is None:
             self._insider = self.hub.client(self.hub.token(clients=[self.client]))
         return self._insider
+
+    def sample(self, resource: Resource) -> dict[str, Any]:
+        """One record for tests that only read."""
+        if resource.name not in self._sample:
+            made = self._samples.get(resource.name)
+            self._sample[resource.name] = made[0] if made else self.create(resource, full=True)
+        return self._sample[resource.name]
 
     def samples(self, resource: Resource) -> list[dict[str, Any]]:
         """Five records for tests that only read: some full, some minimal, so that there are ties and NULLs."""

@@ -67,9 +67,14 @@ CHOICES: Final[Mapping[str, Mapping[str, tuple[Any, ...]]]] = {
     "configuration": {
         "value": ("1", "22", "333"),
         "value_type": ("string", "integer", "float", "json"),
-        "is_secret": (False,),
+        "is_secret": (False,),  # a secret one reads as a mask: tests/vault/test_configurations.py
+    },
+    "integration-credential": {
+        "api_key_header": ("X-Api-Key", "x-auth-token"),
+        "probes": ([], [{"scope": "tickets.read", "method": "HEAD", "path": "/tickets?limit=1"}]),
     },
     "workflow": {"status": ("draft", "active", "paused")},
+    "credential": {"is_restricted": (False,)},  # one that is restricted is seen by those named for it alone
 }
 """Values that a noun's rule allows, where it does not allow all."""
 
@@ -163,6 +168,11 @@ def _run(rows: "Rows", body: Body) -> None:
     body["spec_version"] = published.json()["spec_version"]
 
 
+def _permission(rows: "Rows", body: Body) -> None:
+    """For a user who is there, and not named for that credential yet."""
+    body["user_id"] = rows.create(CATALOG.by_name["user"], id=rows.key())["id"]
+
+
 MAKERS: Final[Mapping[str, Callable[["Rows", Body], None]]] = {
     "task-grant": _grant,
     "service-relationship": _relationship,
@@ -174,6 +184,7 @@ MAKERS: Final[Mapping[str, Callable[["Rows", Body], None]]] = {
     "deployment-event": _deployment_event,
     "vendor": _vendor,
     "workflow-run": _run,
+    "credential-permission": _permission,
 }
 """Nouns with fields that depend on each other."""
 

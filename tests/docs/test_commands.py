@@ -56,6 +56,7 @@ HUB_STOPPED = {
     "(umask 077; openssl rand -base64 24 >passphrase)",
     "worklore keys restore-kit kit.worklore passphrase    # writes the keyring anew, where there is none",
     "worklore keys add                    # a new key in the keyring, known to the database, used for nothing yet",
+    "worklore keys rewrap --deep --client installation",
     "worklore import netbox netbox.json --dry-run",
     "worklore db current          # where the schema stands; exit code 1 when it is not up to date",
     "worklore db downgrade -1             # one revision; or the name of one, or base for none at all",
@@ -70,6 +71,8 @@ OWN_HOME = {"README.md", "docs/client.md"}
 SESSION = ROOT / "src/worklore_cli/demo.jsonl"
 BACKUP = '"$(ls -t "$PWD"/backups/*.backup | head -1)"'
 PROJECT = '"$(worklore project list --json | sed -n \'s/.*"id": "\\([^"]*\\)".*/\\1/p\' | head -1)"'
+CREDENTIAL = PROJECT.replace("project", "credential")
+INTEGRATION = PROJECT.replace("worklore project", "worklore integration-credential")
 KEY = "\"$(grep -v '#' keyring | {} -1 | cut -d: -f1)\""
 REPLACED = (
     ("", "http://127.0.0.1:8420", "$HUB"),
@@ -85,6 +88,9 @@ REPLACED = (
     ("docs/operations/keys.md", "worklore keys restore-kit", "mv keyring lost; worklore keys restore-kit"),
     ("docs/operations/keys.md", "key-5f3a91c2", KEY.format("tail")),
     ("docs/operations/keys.md", "key-0b77d410", KEY.format("head")),
+    ("docs/operations/secrets.md", "019a1b2c-3d4e", CREDENTIAL),
+    ("docs/operations/integrations.md", "$SYNCRO_KEY", "made-up"),
+    ("docs/operations/integrations.md", " ID", f" {INTEGRATION}"),
     ("docs/operations/upgrade.md", "FILE", f"{BACKUP} --yes"),
     ("docs/operations/upgrade.md", "worklore db downgrade -1", "worklore db downgrade -1 --yes"),
 )

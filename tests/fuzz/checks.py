@@ -17,6 +17,9 @@ UNTOLD: Final = {
     "idempotency-key-reused": "a key stands for one request",
     "form": "a text of a form that no pattern describes, such as an address or a cron expression",
     "value_error": "text that no database keeps",
+    "decimal_max_digits": "ten digits, two of them after the point: `multipleOf` is not exact for binary fractions",
+    "decimal_max_places": "the same",
+    "decimal_whole_digits": "the same",
 }
 """Codes of refusals that an OpenAPI document cannot tell of beforehand, and why."""
 

@@ -113,14 +113,19 @@ def environment(home: Path) -> dict[str, str]:
     return {"PATH": os.defpath, "HOME": str(home), "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def test_the_wheel_holds_three_packages_and_no_test(wheel: Path) -> None:
+def test_the_wheel_holds_four_packages_and_no_test(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     tops = {name.split("/")[0] for name in names if ".dist-info/" not in name}
-    assert tops == {"worklore", "worklore_client", "worklore_cli"}
+    assert tops == {"worklore", "worklore_client", "worklore_cli", "worklore_scrub"}
     assert {f"{top}/py.typed" for top in tops} <= set(names)
     assert "worklore_client/hook.py" in names
     assert any(name.startswith("worklore/migrations/versions/") for name in names)
+    page = {"reference.html", "reference.js", "swagger-ui/LICENSE", "swagger-ui/NOTICE", "swagger-ui/ORIGIN.txt"}
+    page |= {
+        f"swagger-ui/{name}" for name in ("swagger-ui.css", "swagger-ui-bundle.js", "swagger-ui-bundle.js.LICENSE.txt")
+    }
+    assert {f"worklore/surfaces/static/{name}" for name in page} <= set(names)
 
 
 def test_the_wheel_says_what_it_is(wheel: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -249,6 +250,13 @@ def test_a_set_up_code_is_printed_until_somebody_has_connected(start: Start) -> 
     printed = again.output().removeprefix(before)
     assert "Set-up code" not in printed
     assert "worklore code" in printed
+
+
+def test_a_hub_that_is_aborted_dumps_no_core(start: Start) -> None:
+    """Its memory holds keys and secrets, whatever limit it was started with."""
+    hub = start()
+    hub.ready()
+    assert resource.prlimit(hub.process.pid, resource.RLIMIT_CORE) == (0, 0)
 
 
 # --- refused --------------------------------------------------------------------------------------------------------

@@ -5,6 +5,8 @@ import pytest
 from fastapi import Request, Response
 from starlette.routing import Match, compile_path
 
+from tests.conftest import TestHub
+from tests.inprocess import Asked
 from worklore.identity.keys import HubKey
 from worklore.identity.token import Authenticator
 from worklore.kernel.transaction import Database
@@ -59,21 +61,27 @@ def test_what_does_not_fit_is_left_to_fastapi(operations: Sequence[Operation], p
     assert Dispatch(ROOT, operations).matches(scope("GET", path)) == (Match.NONE, {})
 
 
+@pytest.mark.parametrize("path", ["/projects", f"/projects/{KEY}", f"/sites/by-client/{KEY}", "/capture"])
+def test_another_method_of_a_path_is_a_partial_match(operations: Sequence[Operation], path: str) -> None:
+    assert Dispatch(ROOT, operations).matches(scope("OPTIONS", ROOT + path))[0] is Match.PARTIAL
+
+
 @pytest.mark.parametrize(
-    ("method", "path", "allowed"),
+    ("path", "allowed"),
     [
-        ("PUT", "/projects", {"GET", "POST", "PATCH", "DELETE"}),
-        ("POST", f"/projects/{KEY}", {"GET", "PATCH", "DELETE"}),
-        ("DELETE", f"/sites/by-client/{KEY}", {"GET"}),
-        ("DELETE", f"/project-states/by-project/{KEY}", {"GET", "PUT"}),
+        ("/projects", "GET, POST, PATCH, DELETE"),
+        (f"/projects/{KEY}", "GET, PATCH, DELETE"),
+        (f"/sites/by-client/{KEY}", "GET"),
+        (f"/project-states/by-project/{KEY}", "GET, PUT"),
+        ("/capture", "GET, POST"),
+        ("/auth/sign-in", "POST"),
     ],
 )
-def test_another_method_of_a_path_is_a_partial_match(
-    operations: Sequence[Operation], method: str, path: str, allowed: set[str]
-) -> None:
-    match, child = Dispatch(ROOT, operations).matches(scope(method, ROOT + path))
-    assert match is Match.PARTIAL
-    assert set(child["allowed"]) == allowed
+def test_what_is_offered_is_told_whichever_routes_have_the_path(sqlite_hub: TestHub, path: str, allowed: str) -> None:
+    for method in ("OPTIONS", "TRACE"):
+        [answer] = sqlite_hub.in_process([Asked(method, ROOT + path)])
+        assert (answer.status, answer.headers["allow"]) == (405, allowed)
+        assert answer.json()["detail"] == f"{method} is not offered here; {allowed} is."
 
 
 def test_a_placeholder_in_the_path_is_an_ordinary_id(operations: Sequence[Operation]) -> None:

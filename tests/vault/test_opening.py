@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import URL
 from starlette.testclient import TestClient
 
 from worklore.app import Hub, build
@@ -195,6 +196,56 @@ def test_a_keyring_that_is_no_text_is_refused(start: Start, file: Path) -> None:
     start()
     file.write_bytes(os.urandom(32) + b"\xff")
     refused(start, "vault-key-form")
+
+
+@pytest.mark.parametrize("size", [0, 16, 31, 33, 64])
+def test_a_keyring_of_the_wrong_length_is_refused_without_being_repeated(start: Start, file: Path, size: int) -> None:
+    start()
+    encoded = base64.b64encode(os.urandom(size)).decode()
+    file.write_text(f"key-1:{encoded}\n")
+    error = refused(start, "vault-key-form")
+    assert str(file) in error.detail
+    assert "32 bytes" in error.detail
+    assert not encoded or encoded not in str(error.problem())
+
+
+def test_a_keyring_that_cannot_be_read_is_refused(start: Start, file: Path) -> None:
+    """A folder in its place, which nobody can read as a file; the test's user may read whatever is one."""
+    start()
+    file.unlink()
+    file.mkdir(mode=0o700)
+    assert str(file) in refused(start, "vault-key-file").detail
+
+
+def test_a_keyring_without_a_key_is_a_sealed_vault(start: Start, file: Path) -> None:
+    sealed = seal(start())
+    file.write_text("# nothing but a comment\n")
+    hub = start()
+    assert ready(hub)["vault"] == "sealed"
+    refused(lambda: opened(hub, sealed), "vault-sealed")
+    assert file.read_text() == "# nothing but a comment\n", "no key is made beside a canary"
+
+
+def test_two_hubs_with_different_keys_share_no_secret(database_url: URL, tmp_path: Path) -> None:
+    """The one with the database's key goes on; the other runs with its vault sealed, and says which key it lacks."""
+    url, right, wrong = database_url.render_as_string(hide_password=False), new_key(), new_key()
+    one = build(Settings(data=tmp_path, database_url=url, vault_keys=right.line()))
+    try:
+        sealed = seal(one)
+        if one.database.is_sqlite:
+            with pytest.raises(UnavailableError, match="Another hub"):
+                build(Settings(data=tmp_path, database_url=url, vault_keys=wrong.line()))
+            return
+        other = build(Settings(data=tmp_path, database_url=url, vault_keys=wrong.line()))
+        try:
+            error = refused(lambda: opened(other, sealed), "vault-wrong-key")
+            assert error.members == {"expected": [right.fingerprint], "supplied": [wrong.fingerprint]}
+            refused(lambda: seal(other), "vault-wrong-key")
+        finally:
+            other.close()
+        assert opened(one, sealed) == "planted"
+    finally:
+        one.close()
 
 
 def test_one_source_never_stands_in_for_another(start: Start, file: Path, tmp_path: Path) -> None:

@@ -5,21 +5,29 @@ import json
 import os
 import sys
 import uuid
+from collections.abc import Iterator
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as clock
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 from sqlalchemy import select
 
+import worklore.resources  # noqa: F401 - every table, so that every sealed field is known
 from worklore.identity.keys import HubKey, load_key
 from worklore.kernel.audit import EPOCH, AuditEntry
 from worklore.kernel.db import database_url
 from worklore.kernel.errors import UnavailableError
 from worklore.kernel.settings import Settings, load
+from worklore.kernel.transaction import Database
 from worklore.kernel.types import iso, wire_value
-from worklore.ops.audit_chain import CHECKPOINT_FILE, ENTRY, KEY_FILE, Checkpoint, of_file, streamed
+from worklore.ops import migrate
+from worklore.ops.audit_chain import CHECKPOINT_FILE, ENTRY, KEY_FILE, Checkpoint, join, of_file, streamed
+from worklore.ops.audit_findings import Break
+from worklore.ops.audit_prune import prune
 from worklore.ops.audit_verify import State, Verdict, verify
 from worklore.ops.dump import looking
 
@@ -37,8 +45,14 @@ def add(commands: Any) -> None:
     )
     check.add_argument("--checkpoint", type=Path, action="append", default=[], metavar="FILE", help="kept elsewhere")
     check.add_argument("--key", type=Path, action="append", default=[], metavar="FILE", help="a former hub.key")
+    check.add_argument("--rows", action="store_true", help="also compare sealed fields with what was last written")
+    check.add_argument("--sample", type=_number, metavar="N", help="with --rows: N rows of each table, at random")
     check.add_argument("--json", action="store_true", help="print JSON and nothing else")
     check.set_defaults(run=_verify)
+    cut = tasks.add_parser("prune", help="hand out the entries from before a day, then take them away")
+    cut.add_argument("--before", type=_day, required=True, metavar="DATE", help="such as 2025-01-01, in UTC")
+    cut.add_argument("--export", type=Path, required=True, metavar="FILE", help="a new file, which gets the entries")
+    cut.set_defaults(run=_prune)
     history = tasks.add_parser("history", help="what was done to a record, the oldest first")
     history.add_argument("record", type=uuid.UUID, help="the record's id")
     history.set_defaults(run=_history)
@@ -49,8 +63,15 @@ def add(commands: Any) -> None:
 def _number(text: str) -> int:
     number = int(text)
     if number < 1:
-        raise argparse.ArgumentTypeError("entries are counted from 1")
+        raise argparse.ArgumentTypeError("at least 1")
     return number
+
+
+def _day(text: str) -> datetime:
+    try:
+        return datetime.combine(date.fromisoformat(text), clock.min, UTC)
+    except ValueError:
+        raise argparse.ArgumentTypeError("a day, such as 2025-01-01") from None
 
 
 def _say(text: str) -> None:
@@ -64,9 +85,10 @@ def _verify(options: argparse.Namespace) -> int:
     settings = load()
     keys = _keys(settings, options.key)
     kept = [settings.data / CHECKPOINT_FILE] if (settings.data / CHECKPOINT_FILE).exists() else []
-    outside = [checkpoint for file in (*kept, *options.checkpoint) for checkpoint in _checkpoints(file)]
+    outside = chain.from_iterable(map(_checkpoints, (*kept, *options.checkpoint)))
+    rows = options.rows or options.sample is not None
     with looking(database_url(settings.url)) as connection:
-        verdict = verify(connection, keys, outside, first=options.first)
+        verdict = verify(connection, keys, outside, first=options.first, rows=rows, sample=options.sample)
     if options.json:
         _say(verdict.model_dump_json(indent=2))
     else:
@@ -79,9 +101,9 @@ def _keys(settings: Settings, former: list[Path]) -> list[HubKey]:
     return [load_key(file, create=False) for file in (*([own] if own.exists() else []), *former)]
 
 
-def _checkpoints(file: Path) -> list[Checkpoint]:
+def _checkpoints(file: Path) -> Iterator[Checkpoint]:
     try:
-        return of_file(file)
+        yield from of_file(file)
     except OSError as error:
         raise UnavailableError(f"{file} cannot be read: {error.strerror}.", hint="Name another file.") from error
 
@@ -91,17 +113,52 @@ def _told(verdict: Verdict) -> list[str]:
     lines.append(
         f"The change audit is {verdict.state}: {verdict.records:,} entries in {verdict.chains} chains, "
         f"{verdict.unchained:,} from before, {verdict.checkpoints:,} checkpoints "
-        f"({verdict.seconds:.1f} s, {verdict.per_second:,} entries a second)."
+        f"({verdict.seconds:.1f} s, {verdict.per_second:,} rows a second)."
     )
-    for broken in verdict.breaks[:SHOWN]:
-        where = f"chain {broken.chain}, entry {broken.seq}, {broken.id}" if broken.id else broken.chain or "everywhere"
-        lines.append(f"Broken, {broken.field}: {broken.why} ({where}).")
+    lines.append(
+        f"Compared with it: {verdict.touches:,} touches of secrets, {verdict.requests:,} requests, "
+        f"{verdict.sealed:,} rows with sealed fields."
+    )
+    lines += [f"{verdict.cut:,} entries were handed out and taken away before."] if verdict.cut else []
+    undigested = f"{verdict.undigested:,} sealed fields were written before digests were kept and were not compared."
+    lines += [undigested] if verdict.undigested else []
+    lines += [f"Broken, {broken.field}: {broken.why} ({_where(broken)})." for broken in verdict.breaks[:SHOWN]]
     lines += [f"Missing: {what}." for what in verdict.missing[:SHOWN]]
     more = max(len(verdict.breaks) - SHOWN, 0) + max(len(verdict.missing) - SHOWN, 0)
     lines += [f"And {more} more; --json tells all."] if more else []
     if verdict.earlier_lives:
         lines.append(f"{verdict.earlier_lives:,} checkpoints from before a restore were not compared.")
     return lines
+
+
+def _prune(options: argparse.Namespace) -> int:
+    settings = load()
+    database = Database(settings.url)
+    try:
+        migrate.require(database)
+        key = join(database, settings.data)
+        if key is None:
+            raise UnavailableError("No hub has begun the audit's chains yet.", hint="Start the hub once.")
+        file = settings.data / CHECKPOINT_FILE
+        kept = _checkpoints(file) if file.exists() else ()
+        try:
+            done = prune(database, key, kept, options.before, options.export)
+        except FileExistsError as error:
+            raise UnavailableError(f"{options.export} is there already.", hint="Name a new file.") from error
+        except OSError as error:
+            why = error.strerror or error
+            raise UnavailableError(f"{options.export} cannot be written: {why}.", hint="Name another file.") from error
+    finally:
+        database.close()
+    _say(f"{done.entries:,} entries of {done.chains} chains and {done.rows:,} touches are in {options.export} now.")
+    _say(f"Its SHA-256: {done.sha256}")
+    return 0
+
+
+def _where(broken: Break) -> str:
+    """``audit_log, chain a.0.b, entry 7, 0199...``, as far as it is known."""
+    chain_, seq = broken.chain and f"chain {broken.chain}", broken.seq is not None and f"entry {broken.seq}"
+    return ", ".join(part for part in (broken.table, chain_, seq, broken.id) if part)
 
 
 # --- reading --------------------------------------------------------------------------------------------------------

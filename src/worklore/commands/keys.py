@@ -5,11 +5,12 @@ import io
 import json
 import shutil
 import sys
+import uuid
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from worklore.app import keyring
 from worklore.kernel.access import SYSTEM
@@ -18,13 +19,18 @@ from worklore.kernel.settings import load
 from worklore.kernel.transaction import Database
 from worklore.ops import audit_chain, migrate
 from worklore.ops.sealed_file import SealedReader, SealedWriter, read_head, read_secret
-from worklore.vault import rotation
+from worklore.resources import HOLDERS
+from worklore.vault import rekeying, rotation
 from worklore.vault.hierarchy import register
 from worklore.vault.keyring import Keyring, add_to_keyring, new_key, parse, write_keyring
 from worklore.vault.keys import KeyState
-from worklore.vault.opening import live_nodes
+from worklore.vault.opening import live_nodes, vault_on
+from worklore.vault.seal import VAULT
 
 KIT: Any = {"kind": "recovery-kit"}
+
+INSTALLATION: Final = "installation"
+"""Stands for a client's id where the installation's own secrets are meant."""
 
 Facts = dict[str, Any]
 Task = Callable[[Database, Keyring, argparse.Namespace], tuple[Facts, str, int]]
@@ -51,7 +57,13 @@ def add(commands: Any) -> None:
     added.add_argument("key", nargs="?", metavar="ID", help="a key that the keyring holds already")
     promoted = task("promote", _promote, "let a key wrap what is new; refused while a running hub lacks it")
     promoted.add_argument("key", metavar="ID")
-    task("rewrap", _rewrap, "wrap all client keys by the active key; may be ended and run again")
+    rewrapped = task("rewrap", _rewrap, "wrap all client keys by the active key; may be ended and run again")
+    rewrapped.add_argument(
+        "--deep", action="store_true", help="make new client keys and seal every secret anew, for a key that was seen"
+    )
+    rewrapped.add_argument(
+        "--client", type=_owner, metavar="ID", help="with --deep: of this client alone, or of the `installation`"
+    )
     retired = task("retire", _retire, "say that a key is needed no more; refused while it wraps anything")
     retired.add_argument("key", metavar="ID")
     for name, work, text in (
@@ -64,12 +76,20 @@ def add(commands: Any) -> None:
         kit.add_argument("passphrase_file", type=Path, metavar="PASSPHRASE-FILE", help="a file of mode 600")
 
 
+def _owner(text: str) -> uuid.UUID | str:
+    return text if text == INSTALLATION else uuid.UUID(text)
+
+
 def _say(text: str) -> None:
     print(text)  # noqa: T201 - a command's answer
 
 
 def _tell(done: int) -> None:
     print(f"{done} rewrapped", file=sys.stderr, flush=True)  # noqa: T201 - progress, beside the answer
+
+
+def _tell_values(done: int) -> None:
+    print(f"{done} sealed anew", file=sys.stderr, flush=True)  # noqa: T201 - progress, beside the answer
 
 
 def run_generate(options: argparse.Namespace) -> int:
@@ -151,10 +171,31 @@ def _promote(database: Database, keys: Keyring, options: argparse.Namespace) -> 
 
 
 def _rewrap(database: Database, keys: Keyring, options: argparse.Namespace) -> tuple[Facts, str, int]:
+    if options.deep:
+        return _rekey(database, keys, options)
+    if options.client is not None:
+        raise ConflictError("--client goes with --deep.", hint="Give both.", code="vault-key-state")
     done = rotation.rewrap(database, keys, (lambda _: None) if options.json else _tell)
     lines = [f"{done.rewrapped} client keys are rewrapped."]
     lines += [f"The client key {key} does not open; it stays as it is." for key in done.unreadable]
     facts = {"rewrapped": done.rewrapped, "unreadable": [str(key) for key in done.unreadable]}
+    return facts, "\n".join(lines), 1 if done.unreadable else 0
+
+
+def _rekey(database: Database, keys: Keyring, options: argparse.Namespace) -> tuple[Facts, str, int]:
+    with database.read(SYSTEM) as ctx:
+        database.provide(VAULT, vault_on(ctx, keys))
+    owners = rekeying.owners(database)
+    if options.client is not None:
+        owners = [owner for owner in owners if (owner or INSTALLATION) == options.client]
+    done = rekeying.rekey(database, HOLDERS, owners, (lambda _: None) if options.json else _tell_values)
+    lines = [f"{done.clients} client keys are new, {done.values} secrets are sealed anew."]
+    lines += [
+        f"{place.table} {place.record_id} {place.field} does not open; its former key stays."
+        for place in done.unreadable
+    ]
+    shut = [{"table": place.table, "record": str(place.record_id), "field": place.field} for place in done.unreadable]
+    facts = {"clients": done.clients, "values": done.values, "unreadable": shut}
     return facts, "\n".join(lines), 1 if done.unreadable else 0
 
 

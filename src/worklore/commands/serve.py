@@ -3,18 +3,22 @@
 import argparse
 import json
 import os
+import resource
 import signal
 import socket
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import structlog
 import uvicorn
 
 from worklore.app import Hub, build
 from worklore.commands.log import configure_log
 from worklore.kernel.errors import UnavailableError
 from worklore.kernel.settings import Settings, load
+
+log = structlog.get_logger()
 
 
 def add(commands: Any) -> None:
@@ -46,6 +50,7 @@ def run(options: argparse.Namespace) -> int:
     """Serve until a signal."""
     settings = load(host=options.host, port=options.port, database_url=options.database_url, data=options.data)
     configure_log(settings.log_level)
+    _dump_no_core()
     listening = _listen(settings)
     # The server hands a signal it was stopped by on to whoever listened before: then leave in order, not by default.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -59,6 +64,14 @@ def run(options: argparse.Namespace) -> int:
     finally:
         hub.close()
     return 0
+
+
+def _dump_no_core() -> None:
+    """A dump of this process's memory would hold keys and secrets."""
+    try:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    except (OSError, ValueError) as error:  # a sandbox may forbid it; the system service sets the limit itself
+        log.info("core dumps could not be turned off", error=str(error))
 
 
 def _leave(_: int, __: FrameType | None) -> None:

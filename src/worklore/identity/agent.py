@@ -1,7 +1,7 @@
-"""Agents as principals of their own, and what they are lent: grants, leases and one-time links.
+"""Agents as principals of their own, and the grants they work by.
 
 An agent may do what its owner may, what its role may, and what the grant of its task says: the intersection of the
-three. The tables of clients, tasks and credentials lie above this layer, so they are named and not imported.
+three. The tables of clients and tasks lie above this layer, so they are named and not imported.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, backref, mapped_column, relationship
 
 from worklore.identity.machine import Machine
@@ -18,16 +18,14 @@ from worklore.identity.roles import FOR_PEOPLE, Role
 from worklore.identity.user import User
 from worklore.kernel.access import by_client, installation
 from worklore.kernel.context import Context
-from worklore.kernel.db import Base, Created, Record, Stamped
+from worklore.kernel.db import Base, Record, Stamped
 from worklore.kernel.errors import ForbiddenError, InvalidError
-from worklore.kernel.resource import Resource, Verb
+from worklore.kernel.resource import Resource
 from worklore.kernel.types import Line, column, utcnow
 
 GRANT_LIFE: Final = timedelta(minutes=15)
 LONGEST_GRANT: Final = timedelta(hours=24)
 SCOPE: Final = re.compile(r"(\*|[a-z][a-z0-9-]*):(\*|[a-z][a-z0-9-]*)")
-LENT: Final = frozenset({Verb.list, Verb.get, Verb.delete})
-"""What people may do with what was lent: look at it and take it back."""
 
 REVEAL: Final = "credential:reveal"
 """The scope by which a grant lets an agent see secrets: by its name, never by a wildcard."""
@@ -94,57 +92,6 @@ class TaskGrant(Stamped, Record):
     revoked_at: Mapped[datetime | None]
 
     agent: Mapped[Agent] = relationship(backref=backref("task_grants", viewonly=True), viewonly=True)
-
-
-class CredentialLease(Created, Record):
-    """A time in which an agent or a person may use a credential without seeing it."""
-
-    __tablename__ = "credential_leases"
-    __table_args__ = tuple(
-        Index(None, name)
-        for name in ("credential_id", "client_id", "agent_id", "user_id", "task_grant_id", "expires_at")
-    )
-
-    credential_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("credentials.id", ondelete="CASCADE"))
-    client_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("clients.id", ondelete="CASCADE"))
-    agent_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("agents.id", ondelete="CASCADE"))
-    user_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("api_users.id", ondelete="CASCADE"))
-    task_grant_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("task_grants.id", ondelete="SET NULL"))
-    purpose: Mapped[str | None]
-    use_count: Mapped[int] = column(default=0)
-    last_used_at: Mapped[datetime | None]
-    expires_at: Mapped[datetime]
-    released_at: Mapped[datetime | None]
-
-    agent: Mapped[Agent | None] = relationship(backref=backref("credential_leases", viewonly=True), viewonly=True)
-    user: Mapped[User | None] = relationship(backref=backref("credential_leases", viewonly=True), viewonly=True)
-    task_grant: Mapped[TaskGrant | None] = relationship(
-        backref=backref("credential_leases", viewonly=True), viewonly=True
-    )
-
-
-class ShareLink(Created, Record):
-    """A link that shows a credential a few times and then no more; the link itself is shown once and never stored."""
-
-    __tablename__ = "share_links"
-    __table_args__ = (
-        CheckConstraint("max_views >= 1", name="max_views"),
-        CheckConstraint("view_count BETWEEN 0 AND max_views", name="view_count"),
-        *(Index(None, name) for name in ("credential_id", "client_id", "created_by_id", "expires_at")),
-    )
-
-    credential_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("credentials.id", ondelete="CASCADE"))
-    client_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("clients.id", ondelete="CASCADE"))
-    created_by_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("api_users.id", ondelete="SET NULL"))
-    token_hash: Mapped[str] = mapped_column(Line(64), unique=True, info={"sealed": True})
-    recipient: Mapped[str | None] = mapped_column(Line(255))
-    max_views: Mapped[int] = column(default=1)
-    view_count: Mapped[int] = column(default=0)
-    expires_at: Mapped[datetime]
-    last_viewed_at: Mapped[datetime | None]
-    revoked_at: Mapped[datetime | None]
-
-    creator: Mapped[User | None] = relationship(backref=backref("share_links", viewonly=True), viewonly=True)
 
 
 def check_agent(ctx: Context, agent: Agent, before: Mapping[str, Any]) -> None:
@@ -238,45 +185,4 @@ TASK_GRANTS = Resource(
     server_set=(TaskGrant.granted_by,),
     fixed=(TaskGrant.agent_id, TaskGrant.task_id, TaskGrant.client_id, TaskGrant.scopes),
     check=check_grant,
-)
-
-CREDENTIAL_LEASES = Resource(
-    model=CredentialLease,
-    name="credential-lease",
-    plural="credential-leases",
-    visible=by_client(CredentialLease.client_id),
-    filters=(
-        CredentialLease.credential_id,
-        CredentialLease.client_id,
-        CredentialLease.agent_id,
-        CredentialLease.user_id,
-        CredentialLease.task_grant_id,
-        CredentialLease.expires_at,
-        CredentialLease.released_at,
-    ),
-    columns=(
-        CredentialLease.credential_id,
-        CredentialLease.agent_id,
-        CredentialLease.expires_at,
-        CredentialLease.use_count,
-    ),
-    verbs=LENT,
-)
-
-SHARE_LINKS = Resource(
-    model=ShareLink,
-    name="share-link",
-    plural="share-links",
-    visible=by_client(ShareLink.client_id),
-    filters=(
-        ShareLink.credential_id,
-        ShareLink.client_id,
-        ShareLink.created_by_id,
-        ShareLink.recipient,
-        ShareLink.expires_at,
-        ShareLink.revoked_at,
-    ),
-    columns=(ShareLink.credential_id, ShareLink.recipient, ShareLink.view_count, ShareLink.expires_at),
-    hidden=(ShareLink.token_hash,),
-    verbs=LENT,
 )

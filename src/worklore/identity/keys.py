@@ -28,6 +28,7 @@ class HubKey:
         second_factor: seals the seeds of one-time codes.
         audit: keys the codes of the change audit's chains.
         witness: signs checkpoints of these chains (Ed25519).
+        sharing: keys the hashes of links that show a secret, and of their passphrases.
     """
 
     def __init__(self, secret: bytes) -> None:
@@ -37,6 +38,7 @@ class HubKey:
         self.pepper = _derive(secret, b"token-pepper/v1")
         self.second_factor = _derive(secret, b"second-factor/v1")
         self.audit = _derive(secret, b"audit-chain/v1")
+        self.sharing = _derive(secret, b"share-link/v1")
         self.witness = Ed25519PrivateKey.from_private_bytes(_derive(secret, b"audit-checkpoint/v1"))
 
 

@@ -68,7 +68,7 @@ class Limit:
         if row is not None and row.blocked_until is not None and row.blocked_until > now:
             wait = int((row.blocked_until - now).total_seconds()) + 1
             raise TooManyRequestsError(
-                "Too many failed sign-ins.", hint=f"Try again in {wait // 60 + 1} minutes.", retry_after=wait
+                "Too many failed tries.", hint=f"Try again in {wait // 60 + 1} minutes.", retry_after=wait
             )
         return row
 

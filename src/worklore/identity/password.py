@@ -5,7 +5,6 @@ in different ways. Hashes from before that was so are compared with the text as 
 """
 
 import secrets
-import threading
 import unicodedata
 from typing import Annotated, Final
 
@@ -13,6 +12,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from pydantic import AfterValidator, Field, SecretStr
 
+from worklore.identity.hashing import aside
 from worklore.kernel.errors import InvalidError
 
 SHORTEST: Final = 12
@@ -23,9 +23,8 @@ PART: Final = 4
 ROWS: Final = ("0123456789", "abcdefghijklmnopqrstuvwxyz", "qwertyuiopasdfghjklzxcvbnm", "qwertzuiopasdfghjklyxcvbnm")
 """What people run their fingers along."""
 
-# OWASP's minimum for Argon2id; four at a time, since memory is what an attacker would exhaust.
+# OWASP's minimum for Argon2id.
 _HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-_HASHING: Final = threading.BoundedSemaphore(4)
 _NOBODY: Final = _HASHER.hash(secrets.token_hex(16))
 
 
@@ -50,9 +49,8 @@ def normalised(password: str) -> str:
 
 
 def hash_password(password: str) -> str:
-    """An Argon2id hash of the normalised password; waits when four others are being made."""
-    with _HASHING:
-        return _HASHER.hash(normalised(password))
+    """An Argon2id hash of the normalised password."""
+    return aside(_HASHER.hash, normalised(password))
 
 
 def verify_password(stored: str | None, password: str) -> bool:
@@ -72,11 +70,10 @@ def _forms(password: str) -> list[str]:
 
 
 def _matches(stored: str, password: str) -> bool:
-    with _HASHING:
-        try:
-            return _HASHER.verify(stored, password)
-        except (VerificationError, InvalidHashError):
-            return False
+    try:
+        return aside(_HASHER.verify, stored, password)
+    except (VerificationError, InvalidHashError):
+        return False
 
 
 def require_good(password: SecretStr, email: str) -> None:

@@ -120,7 +120,8 @@ SCOPES: Final[Mapping[Role, frozenset[str]]] = {
     Role.technician: _on(RECORD, "read")
     | _on(CHANGED_BY_TECHNICIANS, "*")
     | {"agent:*", "task-grant:*", "machine:read", "setup-code:write", "api-token:write"}
-    | {"credential:read", "credential:list", "credential:use", "credential:reveal", "credential-lease:read"},
+    | {"credential:read", "credential:list", "credential:use", "credential:reveal", "credential:permit"}
+    | {"credential-lease:read"},
     Role.auditor: frozenset({"*:read", "*:verify"}),
     Role.read_only: _on(RECORD, "read"),
     Role.client_portal: frozenset({"client:read", "work-item:read", "security-incident:read", "billable-time:read"}),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, false, select, true
+from sqlalchemy import ColumnElement, Table, and_, false, select, true
 from sqlalchemy.orm import InstrumentedAttribute
 
 from worklore.kernel.errors import ForbiddenError
@@ -109,6 +109,15 @@ def through(column: InstrumentedAttribute[Any], parent: type[Any], parent_visibl
             return true()
         table: Table = parent.__table__
         return column.in_(select(table.c.id).where(parent_visible(principal)))
+
+    return visible
+
+
+def both(one: Visibility, other: Visibility) -> Visibility:
+    """Rows that two conditions admit."""
+
+    def visible(principal: Principal) -> ColumnElement[bool]:
+        return and_(one(principal), other(principal))
 
     return visible
 

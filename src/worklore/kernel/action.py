@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from pydantic import BaseModel
 
@@ -33,6 +33,9 @@ class Action:
         path: where an action of its own is reached below the API's root; its name unless given.
         finds: the order, such as ``-created_at``, of the part of the list of ``on`` that it answers with rather than
             act on a record: ``(ctx, body, ask)`` gives a Page; the body's fields come as parameters beside the list's.
+        outside: what is done with the result of ``run`` once that is committed and while nothing of the database is
+            held, such as asking another machine. It gives a function of a Context, which runs in a unit of work of its
+            own and whose result the caller gets.
     """
 
     run: Callable[..., Any]
@@ -42,6 +45,7 @@ class Action:
     on: str | None = None
     path: str | None = None
     finds: str | None = None
+    outside: Callable[[Any], Callable[[Any], BaseModel]] | None = None
 
     @cached_property
     def description(self) -> str:
@@ -59,5 +63,8 @@ class Action:
     @cached_property
     def result(self) -> type[BaseModel]:
         """The model of what the caller gets."""
+        if self.outside is not None:
+            last: type[BaseModel] = get_args(get_type_hints(self.outside)["return"])[-1]
+            return last
         hints: dict[str, type[BaseModel]] = get_type_hints(self.run)
         return hints["return"]

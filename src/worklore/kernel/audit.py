@@ -2,8 +2,9 @@
 
 A listener on every flush writes the rows, so no caller can forget to. A second listener refuses statements that change
 rows behind the ORM's back, unless they carry :func:`unaudited` with a reason; bulk capture records one row per batch
-with :func:`record_batch`. Fields marked sealed are recorded by name only, long values by length and digest. Where the
-session has chains (see :mod:`worklore.kernel.chain`), each row is a link of one.
+with :func:`record_batch`. Fields marked sealed are recorded by name only, with the digest of a ciphertext; long values
+by length and digest. A new row of a table that is a record itself leaves an entry with the row's digest, if it is to be
+witnessed. Where the session has chains (see :mod:`worklore.kernel.chain`), each entry is a link of one.
 """
 
 import hashlib
@@ -12,14 +13,18 @@ import uuid
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from functools import cache
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Connection,
     Executable,
+    FromClause,
     Index,
+    LargeBinary,
     TextClause,
     bindparam,
     event,
@@ -32,7 +37,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstanceState, Mapped, Mapper, ORMExecuteState, Session, UOWTransaction, mapped_column
 from sqlalchemy.sql.elements import Null
 
-from worklore.kernel.chain import NEW, Chains, Head, HeadMovedError, Link
+from worklore.kernel.chain import NEW, Chains, Head, HeadMovedError, Link, digest
 from worklore.kernel.context import Context, ReadContext
 from worklore.kernel.db import Base
 from worklore.kernel.sequence import Sequence
@@ -45,6 +50,10 @@ CHAINS: Final = "chains"
 """Where a session holds the chains of its process; without it, entries are in no chain."""
 LINK: Final = "link"
 """Where a session holds the chain that it appends to."""
+WITNESS: Final = "witness"
+"""The action of an entry that holds the digest of a row of a table which is a record itself."""
+CODES: Final = frozenset({"prev_hmac", "row_hmac"})
+"""The columns by which such a row is bound to its entry; the digest does not cover them."""
 FORGOTTEN: Final = "tombstones-forgotten"
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 CLIENTS: Final = "clients"
@@ -131,7 +140,8 @@ def _refuse_unaudited(state: ORMExecuteState) -> None:  # pyright: ignore[report
 
 @event.listens_for(AuditedSession, "before_flush")
 def _record_changes(session: Session, _flush: UOWTransaction, _: object) -> None:  # pyright: ignore[reportUnusedFunction] - called by sessions
-    entries: list[dict[str, Any]] = []
+    witnessed = [(row, _witness(session, row)) for row in session.new if row.witnessed]
+    entries = [entry for _, entry in witnessed]
     tombstones: list[dict[str, Any]] = []
     for action, objects in (("create", session.new), ("update", session.dirty), ("delete", session.deleted)):
         for changed in objects:
@@ -154,6 +164,25 @@ def _record_changes(session: Session, _flush: UOWTransaction, _: object) -> None
         _append(session, entries)
         if tombstones:
             session.connection().execute(_ADD_TOMBSTONE, tombstones)
+    for row, entry in witnessed:
+        row.prev_hmac, row.row_hmac = entry.get("prev_mac"), entry.get("mac")
+
+
+def _witness(session: Session, row: Any) -> dict[str, Any]:
+    """The entry that holds a new row's digest. What the row lacks gets its default now, as the digest covers it."""
+    state: InstanceState[Any] = inspect(row)
+    for name, column in state.mapper.columns.items():
+        default: Any = column.default
+        if state.dict.get(name) is None and default is not None:
+            setattr(row, name, default.arg({}) if default.is_callable else default.arg)
+    table = state.mapper.local_table
+    values = {column.key: state.dict.get(column.key) for column in covered(table)}
+    return _entry(session, WITNESS, state.mapper, row) | {"changed": {"sha256": digest(table.description, values)}}
+
+
+def covered(table: FromClause) -> list[Any]:
+    """The columns that the digest of a witnessed row covers: all but those that bind it to its entry."""
+    return [column for column in table.columns if column.key not in CODES]
 
 
 def _append(session: Session, entries: list[dict[str, Any]]) -> None:
@@ -266,7 +295,7 @@ def _who(session: Session) -> dict[str, Any]:
 
 
 def _changed_fields(state: InstanceState[Any], action: str) -> Iterator[tuple[str, Any]]:
-    for name, sealed in _recorded(state.mapper):
+    for name, kind in _recorded(state.mapper):
         old, new = None, state.dict.get(name)
         if action == "update":
             history = state.attrs[name].history
@@ -277,14 +306,45 @@ def _changed_fields(state: InstanceState[Any], action: str) -> Iterator[tuple[st
             old, new = new, None
         if old is None and (new is None or isinstance(new, Null)):
             continue
-        yield name, "sealed" if sealed else [_short(old), _short(new)]
+        match kind:
+            case Recorded.values:
+                yield name, [_short(old), _short(new)]
+            case Recorded.name:
+                yield name, "sealed"
+            case Recorded.digest:
+                sha256 = None if new is None else hashlib.sha256(new).hexdigest()
+                yield name, {"sealed": sha256, "version": _version(state, action)}
+
+
+def _version(state: InstanceState[Any], action: str) -> int:
+    """The version that a record will have: it orders the digests of a ciphertext where clocks do not agree."""
+    former: int | None = state.dict.get("version")
+    return (former or 0) + 1 if action == "update" else former or 1
+
+
+class Recorded(Enum):
+    """What is recorded of a column: old and new value, its name only, or the digest of the new ciphertext."""
+
+    values = "values"
+    name = "name"
+    digest = "digest"
 
 
 @cache
-def _recorded(mapper: Mapper[Any]) -> tuple[tuple[str, bool], ...]:
-    """The attributes that are recorded, and whether by name only."""
+def _recorded(mapper: Mapper[Any]) -> tuple[tuple[str, Recorded], ...]:
+    """The attributes that are recorded, and how."""
     columns = {attribute.key: attribute.columns[0] for attribute in mapper.column_attrs if attribute.key not in SILENT}
-    return tuple((name, bool(column.info.get("sealed", False))) for name, column in columns.items())
+    return tuple((name, recorded(column)) for name, column in columns.items())
+
+
+def recorded(column: ColumnElement[Any]) -> Recorded:
+    """How the change of a column is recorded.
+
+    The digest of a ciphertext tells nothing of the secret. That of a sealed text, which may be a hash or short, would.
+    """
+    if not column.info.get("sealed", False):
+        return Recorded.values
+    return Recorded.digest if isinstance(column.type, LargeBinary) else Recorded.name
 
 
 def _short(value: Any) -> Any:
@@ -305,12 +365,12 @@ def _text(value: object) -> str | None:
 
 
 def record_batch(
-    ctx: Context, table: str, ids: list[uuid.UUID], *, action: str, client_id: uuid.UUID | None = None
+    ctx: Context, table: str, ids: list[uuid.UUID], *, action: str, client_id: uuid.UUID | None = None, **more: Any
 ) -> None:
     """One entry for many rows written by a bulk statement: their count and the SHA-256 of their ids in order."""
-    digest = hashlib.sha256(b"".join(key.bytes for key in ids)).hexdigest()
+    sha256 = hashlib.sha256(b"".join(key.bytes for key in ids)).hexdigest()
     facts = {"action": action, "table_name": table, "record_id": None, "client_id": client_id}
-    entry = _who(ctx.session) | facts | {"changed": {"count": len(ids), "sha256": digest}}
+    entry = _who(ctx.session) | facts | {"changed": {"count": len(ids), "sha256": sha256, **more}}
     _append(ctx.session, [entry])
 
 
@@ -324,16 +384,21 @@ def record_event(
 
 def forgotten(ctx: ReadContext) -> datetime | None:
     """Up to when tombstones are no longer kept; None while all are."""
-    micros = ctx.session.scalar(select(Sequence.value).where(Sequence.name == FORGOTTEN))
-    return None if micros is None else EPOCH + timedelta(microseconds=micros)
+    last = ctx.session.scalar(select(Sequence.value).where(Sequence.name == FORGOTTEN))
+    return None if last is None else EPOCH + timedelta(microseconds=last)
 
 
 def forget(ctx: Context, until: datetime) -> None:
     """Write down that tombstones up to a moment are gone, in the transaction that deletes them."""
-    micros = (until - EPOCH) // timedelta(microseconds=1)
+    last = micros(until)
     connection = ctx.session.connection()
     former = connection.execute(select(Sequence.value).where(Sequence.name == FORGOTTEN)).scalar()
     if former is None:
-        connection.execute(insert(Sequence), [{"name": FORGOTTEN, "value": micros}])
-    elif former < micros:
-        connection.execute(update(Sequence).where(Sequence.name == FORGOTTEN).values(value=micros))
+        connection.execute(insert(Sequence), [{"name": FORGOTTEN, "value": last}])
+    elif former < last:
+        connection.execute(update(Sequence).where(Sequence.name == FORGOTTEN).values(value=last))
+
+
+def micros(moment: datetime) -> int:
+    """Microseconds since 1970, as times of the audit are stored."""
+    return (moment - EPOCH) // timedelta(microseconds=1)

@@ -8,13 +8,16 @@ The code is HMAC-SHA256 over the fields as they were handed to the database, eac
 what a database has made of them.
 """
 
+import hashlib
 import hmac
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from struct import Struct
 from typing import Any, Final, NamedTuple
+
+from worklore.kernel.types import dumps, wire_value
 
 START: Final = "0" * 64
 """What stands where the first entry of a chain would have the code of the one before."""
@@ -41,6 +44,7 @@ FIELDS: Final = (
 _LENGTH: Final = Struct(">I").pack
 _NOTHING: Final = b"\xff\xff\xff\xff"
 _FORMAT: Final = b"worklore audit/v1"
+_WITNESSED: Final = b"worklore witness/v1"
 
 
 class HeadMovedError(RuntimeError):
@@ -75,18 +79,40 @@ class Link:
 
 def packed(values: Mapping[str, Any]) -> bytes:
     """The fields of an entry as one text, from which no other entry's fields make the same."""
-    parts: list[bytes] = [_FORMAT]
-    for name in FIELDS:
-        value = values[name]
+    return _joined(_FORMAT, (values[name] for name in FIELDS))
+
+
+def _joined(begin: bytes, values: Iterable[Any]) -> bytes:
+    parts: list[bytes] = [begin]
+    for value in values:
         if value is None:
             parts.append(_NOTHING)
             continue
-        if isinstance(value, uuid.UUID):
+        if isinstance(value, bytes):
+            data = value
+        elif isinstance(value, uuid.UUID):
             data = value.bytes
         else:
             data = (value if isinstance(value, str) else str(value)).encode()
         parts += (_LENGTH(len(data)), data)
     return b"".join(parts)
+
+
+def digest(table: str, values: Mapping[str, Any]) -> str:
+    """SHA-256 of a row, 64 hexadecimal digits: what a chain's entry says of a row that it witnesses.
+
+    Columns without a value do not count, so that a column which is added later changes no digest. JSON counts as the
+    text that is stored, an enumeration by its value and a time as its text in UTC to the microsecond.
+    """
+    told: list[Any] = [table]
+    for name in sorted(values):
+        if (value := values[name]) is not None:
+            told += (name, dumps(value) if isinstance(value, dict | list) else _plain(value))
+    return hashlib.sha256(_joined(_WITNESSED, told)).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, uuid.UUID | bytes) else wire_value(value)
 
 
 def seal(key: bytes, values: Mapping[str, Any]) -> str:

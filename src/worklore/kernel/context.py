@@ -41,10 +41,13 @@ class Context(ReadContext):
     Attributes:
         message: why the caller changes something; kept with each audit row.
         dry_run: True when the transaction will be rolled back and the result only shown.
+        hopeful: True when the caller's idempotency key is taken for new without looking: almost all are. Whatever goes
+            wrong then, the key that is there already too, makes the unit run again from its start, and look.
     """
 
     message: str | None = None
     dry_run: bool = False
+    hopeful: bool = False
 
     @property
     def info(self) -> dict[Any, Any]:

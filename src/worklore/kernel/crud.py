@@ -4,6 +4,7 @@ What a principal may not see does not exist for it: not in a list, not by id, no
 child by child through the session, so that nothing disappears without an audit entry.
 """
 
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -34,6 +35,7 @@ from worklore.kernel.errors import (
     NotFoundError,
     StaleError,
     VersionRequiredError,
+    named,
 )
 from worklore.kernel.query import Ask, converters, count, cursor_of, statement, to_wire
 from worklore.kernel.refusals import complete, no_such, refused
@@ -70,7 +72,7 @@ class Page:
 
 def visibility(resource: Resource, principal: Principal) -> ColumnElement[bool] | None:
     """The condition on what the principal sees; None when it sees every row."""
-    return None if principal.clients is None else resource.visible(principal)
+    return None if principal.clients is None and not resource.guarded else resource.visible(principal)
 
 
 def list_(ctx: ReadContext, resource: Resource, ask: Ask, only: ColumnElement[bool] | None = None) -> Page:
@@ -130,8 +132,8 @@ def get(
     """
     shown = fields if not resource.mutable or "version" in fields else (*fields, "version")
     made = _one(resource, shown, by)
-    if ctx.principal.clients is not None:
-        made = made.where(resource.visible(ctx.principal))
+    if (seen := visibility(resource, ctx.principal)) is not None:
+        made = made.where(seen)
     connection = ctx.session.connection()
     row = connection.execute(made, {"key": key}).first()
     if row is None:
@@ -155,8 +157,8 @@ def load(ctx: ReadContext, resource: Resource, key: object, *, by: str = "id") -
         NotFoundError: there is none, or the principal may not see it.
     """
     made = select(resource.model).where(resource.table.c[by] == key)
-    if ctx.principal.clients is not None:
-        made = made.where(resource.visible(ctx.principal))
+    if (seen := visibility(resource, ctx.principal)) is not None:
+        made = made.where(seen)
     found = ctx.session.execute(made).scalar_one_or_none()
     if found is None:
         raise missing(resource, key, by)
@@ -165,8 +167,9 @@ def load(ctx: ReadContext, resource: Resource, key: object, *, by: str = "id") -
 
 def missing(resource: Resource, key: object, by: str = "id") -> NotFoundError:
     """The error for a record that is not there, or may not be known to be."""
+    known = str(key) if isinstance(key, uuid.UUID) else named(str(key))
     return NotFoundError(
-        f"There is no {resource.name} with the {by} {str(key)[:80]}.", hint=f"List {resource.plural} to find it."
+        f"There is no {resource.name} with the {by} {known}.", hint=f"List {resource.plural} to find it."
     )
 
 
@@ -191,7 +194,7 @@ class Writer:
         """
         together = self._create_together(ctx, resource, bodies) if len(bodies) > 1 else None
         made = self._create_in_turn(ctx, resource, bodies) if together is None else together
-        if ctx.principal.clients is not None:
+        if visibility(resource, ctx.principal) is not None:
             for record in made:
                 load(ctx, resource, record.id)
         return made
@@ -246,7 +249,7 @@ class Writer:
         for name in former:
             setattr(record, name, values[name])
         self._store(ctx, resource, record, former)
-        if ctx.principal.clients is not None:
+        if visibility(resource, ctx.principal) is not None:
             load(ctx, resource, record.id)
         return record
 
@@ -309,14 +312,12 @@ class Writer:
             raise refused(ctx, self._catalog, resource, values, error, beside=ids) or error from error
 
     def _check_parents(self, ctx: Context, resource: Resource, values: Mapping[str, Any]) -> None:
-        if ctx.principal.clients is None:
-            return
         for name, value in values.items():
             if value is None:
                 continue
             for key in inspect(resource.model).column_attrs[name].columns[0].foreign_keys:
                 parent = self._catalog.by_table.get(key.column.table.description)
-                if parent is None:
+                if parent is None or visibility(parent, ctx.principal) is None:
                     continue
                 try:
                     load(ctx, parent, value)

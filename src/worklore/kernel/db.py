@@ -35,6 +35,9 @@ DEADLOCK: Final = 1213
 CHECK_FAILED: Final = 4025
 WRONG_STATEMENT: Final = frozenset({1052, 1054, 1064, 1109, 1146, 1305})
 
+IN_TRANSACTION: Final = 1
+"""The bit of a MySQL server's status that says so (SERVER_STATUS_IN_TRANS)."""
+
 SqliteValue = str | bytes | int | float | None
 
 NAMING: Final = {
@@ -50,13 +53,15 @@ class Base(DeclarativeBase):
     """Every mapped class.
 
     ``audited`` is False for tables that are the record themselves or derived from one; ``derived`` is True for rows
-    that the hub makes from another record, and that go with it unasked.
+    that the hub makes from another record, and that go with it unasked. ``witnessed`` is True for a record that is only
+    ever added to: each of its rows is bound to an entry of the change audit by ``prev_hmac`` and ``row_hmac``.
     """
 
     metadata = MetaData(naming_convention=NAMING)
     type_annotation_map = ANNOTATIONS
     audited: ClassVar[bool] = True
     derived: ClassVar[bool] = False
+    witnessed: ClassVar[bool] = False
 
 
 class Record(Base):
@@ -148,14 +153,23 @@ def server_engine(url: URL, *, autocommit: bool = False, read_seconds: int | Non
         max_overflow=MAX_OVERFLOW,
         pool_recycle=1800,
         isolation_level="AUTOCOMMIT" if autocommit else "READ COMMITTED",
-        pool_reset_on_return=None if autocommit else "rollback",
+        pool_reset_on_return="rollback" if url.get_backend_name() == "postgresql" and not autocommit else None,
         connect_args=arguments,
         hide_parameters=True,
         json_serializer=dumps,
         json_deserializer=orjson.loads,
     )
     event.listen(engine, "checkout", _refuse_closed)
+    if not autocommit and url.get_backend_name() != "postgresql":
+        event.listen(engine, "reset", _roll_back)
     return engine
+
+
+def _roll_back(connection: Any, _record: object, _state: object) -> None:
+    # A connection that SQLAlchemy closes has no transaction any more. PyMySQL would ask the server all the same, one
+    # more round trip for each commit; psycopg knows by itself.
+    if connection.server_status & IN_TRANSACTION:
+        connection.rollback()
 
 
 def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:

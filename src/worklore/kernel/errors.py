@@ -4,8 +4,15 @@ Every error is answered as a problem document (RFC 9457): a stable ``code`` for 
 happened (``title``), why (``detail``) and what to do (``hint``).
 """
 
+import re
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
+
+HIDDEN: Final = "***"
+"""Stands for what is not repeated."""
+
+_NAME: Final = re.compile(r"[a-z][a-z_.-]*(?:[0-9]{1,3}[a-z_.-]*)?|(?:[A-Z][a-z]{2,}){1,4}")
+_LONGEST_NAME: Final = 60
 
 
 class HubError(Exception):
@@ -41,6 +48,14 @@ class HubError(Exception):
         if self.hint:
             document["hint"] = self.hint
         return document | dict(self.members)
+
+
+def named(text: str) -> str:
+    """A caller's word where a name of ours belongs, for a refusal to repeat.
+
+    A word that does not look like such a name is not repeated: it may be a secret in the wrong place.
+    """
+    return text if len(text) <= _LONGEST_NAME and _NAME.fullmatch(text) else HIDDEN
 
 
 def limit(name: str, most: int, sent: int | None = None) -> dict[str, Any]:
@@ -150,6 +165,14 @@ class HeadersTooLargeError(HubError):
     status = 431
     code = "headers-too-large"
     title = "The headers are too large"
+
+
+class OtherSideError(HubError):
+    """A server that the hub asked for somebody did not answer as it should; what was asked may have had its effect."""
+
+    status = 502
+    code = "call-failed"
+    title = "The other side did not answer"
 
 
 class UnavailableError(HubError):

@@ -51,6 +51,8 @@ def former(ctx: Context, key: str, digest: str) -> dict[str, Any] | None:
     Raises:
         InvalidError: the key was used for another request.
     """
+    if ctx.hopeful:
+        return None
     row = ctx.session.connection().execute(_FORMER, {"actor": ctx.principal.identity, "given": key}).one_or_none()
     if row is None:
         return None

@@ -68,3 +68,21 @@ class AuditCheckpoint(Base):
     root: Mapped[str] = mapped_column(Line(64), doc="SHA-256 over the heads in the order of their chains' names.")
     key_id: Mapped[str] = mapped_column(Line(64), doc="The signing key.")
     signature: Mapped[bytes]
+
+
+class AuditCut(Base):
+    """The signed word that a chain begins later: the entries up to a number were handed out and taken away."""
+
+    __tablename__ = "audit_cuts"
+    __table_args__ = (Index(None, "chain", "seq", unique=True),)
+    audited = False
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid7)
+    at: Mapped[int] = mapped_column(BigInteger, doc="Microseconds since 1970, UTC.")
+    chain: Mapped[str] = mapped_column(Line(100))
+    seq: Mapped[int] = mapped_column(BigInteger, doc="The last entry that was taken away.")
+    mac: Mapped[str] = mapped_column(Line(64), doc="Its code, which the next entry names.")
+    records: Mapped[int] = mapped_column(BigInteger, doc="Entries in the export, of all chains.")
+    export_sha256: Mapped[str] = mapped_column(Line(64), doc="The file that they were handed out in.")
+    key_id: Mapped[str] = mapped_column(Line(64), doc="The signing key.")
+    signature: Mapped[bytes]

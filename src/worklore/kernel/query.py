@@ -36,7 +36,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 
-from worklore.kernel.errors import BadRequestError, limit
+from worklore.kernel.errors import BadRequestError, limit, named
 from worklore.kernel.resource import Resource
 from worklore.kernel.types import Json, Line, Prose, Raw, UtcDateTime, WireConverter, wire_from_driver, wire_value
 from worklore.kernel.wire import CleanStr, wire
@@ -179,7 +179,8 @@ def understand(resource: Resource, parameters: Sequence[tuple[str, str]], *, ord
     conditions: list[Condition] = []
     for name, text in parameters:
         if name in known:
-            raise BadRequestError(f"{name} is given twice.", code="parameter-repeated", parameter=name)
+            told = named(name)
+            raise BadRequestError(f"{told} is given twice.", code="parameter-repeated", parameter=told)
         known[name] = text
         if name not in PAGING:
             conditions.append(_condition(resource, name, text))
@@ -211,10 +212,10 @@ def _condition(resource: Resource, parameter: str, text: str) -> Condition:
     if bool(divider) != bool(operator) or name not in filterable(resource) or operator not in suffixes(resource, name):
         allowed = [f"{key}__{end}" if end else key for key in filterable(resource) for end in suffixes(resource, key)]
         raise BadRequestError(
-            f"There is no filter {parameter} on {resource.plural}.",
+            f"There is no filter {named(parameter)} on {resource.plural}.",
             hint="Use one of the filters listed in `allowed`.",
             code="filter-unknown",
-            parameter=parameter,
+            parameter=named(parameter),
             allowed=sorted(allowed),
         )
     adapter = _BOOL if operator == "isnull" else wire(resource).adapter(name)
@@ -262,7 +263,7 @@ def _sort(resource: Resource, text: str | None) -> tuple[tuple[str, bool], ...]:
             continue
         if name not in sortable(resource):
             raise BadRequestError(
-                f"{resource.plural} cannot be sorted by {name}.",
+                f"{resource.plural} cannot be sorted by {named(name)}.",
                 hint="Use one of the fields listed in `allowed`.",
                 code="sort-unknown",
                 allowed=list(sortable(resource)),
@@ -321,7 +322,7 @@ def selection(resource: Resource, known: Mapping[str, str]) -> tuple[str, ...]:
     unknown = [name for name in names if name not in every]
     if unknown:
         raise BadRequestError(
-            f"{resource.plural} have no field {unknown[0]}.",
+            f"{resource.plural} have no field {named(unknown[0])}.",
             hint="Use the fields listed in `allowed`.",
             code="field-unknown",
             allowed=list(every),

@@ -44,6 +44,7 @@ class Resource:
         name: the noun in the singular, kebab-case; also the noun of its scopes.
         plural: the noun in routes.
         visible: the rows a principal may see.
+        guarded: that is asked of everybody, not only of those who are limited to clients.
         filters: fields that may be filtered and sorted by.
         search: text fields that ``q`` looks into.
         columns: the fields of the brief form and of tables.
@@ -59,6 +60,7 @@ class Resource:
     name: str
     plural: str
     visible: Visibility
+    guarded: bool = False
     filters: tuple[Field, ...] = ()
     search: tuple[Field, ...] = ()
     columns: tuple[Field, ...] = ()

@@ -33,7 +33,7 @@ from worklore.kernel.audit import CHAINS, CONTEXT, AuditedSession, appending
 from worklore.kernel.chain import HeadMovedError
 from worklore.kernel.context import DERIVED, READING, Context, ReadContext
 from worklore.kernel.db import Base, database_url, is_transient, server_engine, sqlite_engine
-from worklore.kernel.errors import ConflictError, UnavailableError
+from worklore.kernel.errors import HubError, UnavailableError
 from worklore.kernel.filelock import FileLock
 from worklore.kernel.types import uuid7
 
@@ -52,6 +52,7 @@ class Operation:
     Attributes:
         guarded: the work looks its idempotency key up first, so that after a connection lost at COMMIT it can run
             again: it then finds what it did, or does it.
+        hopeful: on a server, the first run takes the key for new without looking; see :class:`Context`.
     """
 
     principal: Principal = SYSTEM
@@ -59,8 +60,9 @@ class Operation:
     message: str | None = None
     dry_run: bool = False
     guarded: bool = False
+    hopeful: bool = False
 
-    def context(self, session: AuditedSession) -> Context:
+    def context(self, session: AuditedSession, *, hopeful: bool = False) -> Context:
         """The Context of one attempt."""
         ctx = Context(
             session,
@@ -68,6 +70,7 @@ class Operation:
             self.request_id or uuid7(),
             message=self.message,
             dry_run=self.dry_run,
+            hopeful=hopeful,
         )
         session.info[CONTEXT] = ctx
         return ctx
@@ -168,11 +171,11 @@ class Database:
 
     def _write_on_server(self, work: Work[T], operation: Operation) -> T:
         for attempt in range(1, MAX_ATTEMPTS + 1):
-            committing = False
+            committing, hopeful = False, operation.hopeful and attempt == 1
             try:
                 made = AuditedSession(self.writing, expire_on_commit=False, info=self._info)
                 with appending(made) as keep, made as session:
-                    ctx = operation.context(session)
+                    ctx = operation.context(session, hopeful=hopeful)
                     result = work(ctx)
                     session.flush()
                     if operation.dry_run:
@@ -181,9 +184,9 @@ class Database:
                     committing = True
                     session.commit()
                     keep()
-            except ConflictError as error:
-                # A duplicate may be what this very request has made under the same key: the next run finds the key.
-                if operation.guarded and isinstance(error.__cause__, IntegrityError) and attempt == 1:
+            except HubError:
+                # What is refused may be what this very request has done before: the next run looks for its key.
+                if hopeful:
                     continue
                 raise
             except (DBAPIError, StaleDataError, HeadMovedError) as error:

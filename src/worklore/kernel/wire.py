@@ -21,11 +21,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     StringConstraints,
     TypeAdapter,
     create_model,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from sqlalchemy import BigInteger, Column, inspect
 from sqlalchemy.sql.schema import ScalarElementColumnDefault
 
@@ -105,10 +107,60 @@ CleanStr = Annotated[str, Clean]
 CleanJson = Annotated[Any, AfterValidator(clean_json)]
 
 
+@dataclass(frozen=True)
+class _Decimal:
+    """Describes a decimal number, which may be sent as an exact text."""
+
+    pattern: str = r"^-?[0-9]{1,8}(\.[0-9]{1,2})?$"
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return handler(schema) | {"anyOf": [{"type": "number"}, {"type": "string", "pattern": self.pattern}]}
+
+
+_WITHIN: Final = ("schema", "items_schema", "values_schema")
+_NUMBERS: Final = frozenset({"int", "float", "decimal"})
+
+
+def _no_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("a number is not written as true or false")  # noqa: TRY004 - what pydantic makes a refusal of
+    return value
+
+
+def _as_described(schema: Any) -> Any:
+    """A core schema that takes what its description says: no number for a boolean, and no boolean for a number.
+
+    Both pass for each other otherwise. Models within are WireModels that have seen to it themselves.
+    """
+    if not isinstance(schema, dict):
+        return schema
+    known = cast("dict[str, Any]", schema)
+    if known["type"] == "bool":
+        return known | {"strict": True}
+    if known["type"] in _NUMBERS:
+        return core_schema.no_info_before_validator_function(_no_bool, cast("CoreSchema", known))
+    if known["type"] == "model":
+        return known
+    inner: dict[str, Any] = {name: _as_described(known[name]) for name in _WITHIN if name in known}
+    if known["type"] == "union":
+        inner["choices"] = [_as_described(each) for each in known["choices"]]
+    if known["type"] == "model-fields":
+        inner["fields"] = {name: _as_described(each) for name, each in known["fields"].items()}
+    return known | inner
+
+
 class WireModel(BaseModel):
-    """The manner of every body: unknown fields are refused."""
+    """The manner of every body: unknown fields are refused, and nothing is taken for what it is not."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """The schema that the fields make, held to its description."""
+        made = cast("dict[str, Any]", handler(source))
+        if made["type"] == "model":
+            made = made | {"schema": _as_described(made["schema"])}
+        return cast("CoreSchema", made)
 
 
 @dataclass(frozen=True)
@@ -220,7 +272,7 @@ def _constrained(kind: Any, column: Column[Any]) -> Any:
     if kind is float:
         return Annotated[float, Field(allow_inf_nan=False)]
     if kind is Decimal:
-        return Annotated[Decimal, Field(max_digits=10, decimal_places=2)]
+        return Annotated[Decimal, Field(max_digits=10, decimal_places=2), _Decimal()]
     if get_origin(kind) in {dict, list}:
         return Annotated[kind, AfterValidator(clean_json)]
     return kind

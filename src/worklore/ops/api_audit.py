@@ -4,14 +4,18 @@ A line that the operating system has taken outlives the process, and costs a req
 cost it a transaction. Each hub process has files of its own in the journal's folder and holds a lock while it lives; a
 thread moves whole files into the table, those of dead processes too. An entry's id is made with the line, so that a
 file that is moved twice adds nothing the second time.
+
+Rows that are moved together are a batch, and the change audit has an entry for it, with their count and digest: an
+entry for each request would double what it costs.
 """
 
 import errno
+import hashlib
 import os
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain
@@ -24,6 +28,7 @@ from sqlalchemy import Index, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from worklore.kernel.access import installation
+from worklore.kernel.audit import record_event
 from worklore.kernel.context import Context
 from worklore.kernel.db import Base
 from worklore.kernel.errors import UnavailableError
@@ -35,6 +40,9 @@ from worklore.kernel.types import Line, dumps, iso, utcnow, uuid7
 MOVE_SECONDS: Final = 1.0
 CHUNK: Final = 500
 """Lines that become rows in one unit of work."""
+
+MOVED: Final = "move"
+"""The action of the entry of a batch."""
 
 LOG_SECONDS: Final = 60.0
 """While the journal cannot be written, the log says so this often."""
@@ -61,6 +69,9 @@ class ApiAuditEntry(Base):
     response_time_ms: Mapped[int | None]
     error_message: Mapped[str | None]
     timestamp: Mapped[datetime] = mapped_column(default=utcnow)
+    batch: Mapped[uuid.UUID | None] = mapped_column(
+        doc="The first row of those moved together, which the change audit has one entry for; None in older rows."
+    )
 
 
 API_AUDIT = Resource(
@@ -86,10 +97,12 @@ API_AUDIT = Resource(
         ApiAuditEntry.endpoint,
         ApiAuditEntry.http_status,
     ),
+    hidden=(ApiAuditEntry.batch,),
     verbs=READ_ONLY,
 )
 
-COLUMNS: Final = tuple(column.key for column in ApiAuditEntry.__table__.columns)
+COLUMNS: Final = tuple(column.key for column in ApiAuditEntry.__table__.columns if column.key != "batch")
+"""What a line of the journal holds, in this order."""
 EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - of a text whose zone is written elsewhere
 TIME: Final = COLUMNS.index("timestamp")
 
@@ -306,15 +319,29 @@ def _add(ctx: Context, rows: list[list[Any]], *, again: bool) -> None:
         rows = [row for row, key in zip(rows, ids, strict=True) if key not in there]
     if not rows:
         return
+    first = uuid.UUID(rows[0][0])
+    times = [row[TIME] for row in rows]
+    facts = {"count": len(rows), "sha256": digest_of(map(row_digest, rows)), "from": min(times), "until": max(times)}
+    record_event(ctx, MOVED, ApiAuditEntry.__tablename__, first, facts)
     connection = ctx.session.connection()
     sqlite = connection.dialect.name == "sqlite"
     # The server databases take a time without its zone as UTC, that of their sessions; MariaDB takes no zone at all.
     zone = "Z" if sqlite else ""
-    rows = [[*row[:TIME], f"{_moment(row[TIME])}{zone}", *row[TIME + 1 :]] for row in rows]
-    one = f"({', '.join(('?' if sqlite else '%s',) * len(COLUMNS))})"
+    rows = [[*row[:TIME], f"{_moment(row[TIME])}{zone}", *row[TIME + 1 :], str(first)] for row in rows]
+    one = f"({', '.join(('?' if sqlite else '%s',) * (len(COLUMNS) + 1))})"
     table = ApiAuditEntry.__tablename__
-    added = f"INSERT INTO {table} ({', '.join(COLUMNS)}) VALUES {', '.join([one] * len(rows))}"  # noqa: S608 - our names
+    added = f"INSERT INTO {table} ({', '.join(COLUMNS)}, batch) VALUES {', '.join([one] * len(rows))}"  # noqa: S608 - our names
     connection.exec_driver_sql(added, tuple(chain.from_iterable(rows)))
+
+
+def row_digest(row: Sequence[Any]) -> bytes:
+    """SHA-256 of a row: the values of a line of the journal, in the order of the columns."""
+    return hashlib.sha256(orjson.dumps(row)).digest()
+
+
+def digest_of(rows: Iterable[bytes]) -> str:
+    """The digest of a batch from those of its rows, in whatever order they come."""
+    return hashlib.sha256(b"".join(sorted(rows))).hexdigest()
 
 
 def _moment(micros: int) -> str:

@@ -82,7 +82,7 @@ def chained(database: Database, key: HubKey, data: Path) -> Chains:
     return chains
 
 
-def begin(ctx: Context) -> None:
+def begin_chains(ctx: Context) -> None:
     """Count and digest what is in no chain, in an entry that is; once."""
     connection = ctx.session.connection()
     if connection.execute(select(AuditEntry.chain).where(AuditEntry.chain > "").limit(1)).first() is None:
@@ -148,6 +148,12 @@ class Checkpoint(BaseModel):
         return None
 
 
+class HandedOut(Checkpoint):
+    """A checkpoint as clients get it, with the key to check it by (Ed25519, hexadecimal)."""
+
+    public_key: str
+
+
 class Extension(StrEnum):
     """How a checkpoint stands to an earlier one."""
 
@@ -185,10 +191,11 @@ def root_of(heads: Mapping[str, tuple[int, str]]) -> str:
 
 def chains_of(connection: Connection) -> Iterator[str]:
     """The names of all chains, each found by one look into the index."""
-    last = ""
-    while (name := connection.scalar(select(func.min(AuditEntry.chain)).where(AuditEntry.chain > last))) is not None:
+    first = select(func.min(AuditEntry.chain))
+    name = connection.scalar(first)
+    while name is not None:
         yield name
-        last = name
+        name = connection.scalar(first.where(AuditEntry.chain > name))
 
 
 def heads_of(connection: Connection) -> dict[str, tuple[int, str]]:
@@ -212,28 +219,32 @@ def of_row(row: Mapping[str, Any]) -> Checkpoint:
     return Checkpoint.model_validate(dict(row) | {"signature": row["signature"].hex()})
 
 
-def of_file(file: Path) -> list[Checkpoint]:
+def of_file(file: Path) -> Iterator[Checkpoint]:
     """The checkpoints in a file of JSON lines; a line that was half written is passed over.
 
     Raises:
         OSError: it cannot be read.
     """
-    found: list[Checkpoint] = []
-    for line in file.read_bytes().splitlines():
-        try:
-            found.append(Checkpoint.model_validate_json(line))
-        except ValidationError:
-            log.warning("a line is no checkpoint and is passed over", file=str(file), bytes=len(line))
-    return found
+    with file.open("rb") as lines:
+        for line in lines:
+            try:
+                yield Checkpoint.model_validate_json(line)
+            except ValidationError:
+                log.warning("a line is no checkpoint and is passed over", file=str(file), bytes=len(line))
 
 
-def make_checkpoint(database: Database, key: HubKey, file: Path) -> Checkpoint | None:
-    """Sign where the chains stand, in the database and in a file; None when nothing was added since the last."""
+def make_checkpoint(database: Database, key: HubKey, file: Path, *, always: bool = False) -> Checkpoint | None:
+    """Sign where the chains stand, in the database and in a file.
+
+    None when nothing was added since the last, unless one is to be made ``always``.
+    """
     with database.read(SYSTEM) as ctx:
         connection = ctx.session.connection()
         former, heads = newest(connection), heads_of(connection)
         epoch = connection.scalar(select(RestoreEpoch.id).order_by(RestoreEpoch.number.desc()).limit(1))
-    if epoch is None or (former is not None and former.epoch == epoch and former.heads == heads):
+    if epoch is None:
+        return None
+    if not always and former is not None and former.epoch == epoch and former.heads == heads:
         return None
     made = Checkpoint(
         id=uuid7(),
@@ -256,7 +267,11 @@ def make_checkpoint(database: Database, key: HubKey, file: Path) -> Checkpoint |
 
 
 class Witness(threading.Thread):
-    """Makes a checkpoint after every thousand entries or every minute, whichever comes first, while there are some."""
+    """Makes a checkpoint after every thousand entries or every minute, whichever comes first, while there are some.
+
+    Attributes:
+        newest: the last one, for clients to keep: each of them is a witness that nobody can reach by the database.
+    """
 
     def __init__(self, database: Database, key: HubKey, chains: Chains, file: Path) -> None:
         super().__init__(name="audit-witness", daemon=True)
@@ -264,6 +279,7 @@ class Witness(threading.Thread):
         self._key = key
         self._chains = chains
         self._file = file
+        self.newest: HandedOut | None = None
         self._stopping = threading.Event()
         self._seen = 0
         self._made = time.monotonic()
@@ -275,14 +291,20 @@ class Witness(threading.Thread):
             if added >= RECORDS or (added and time.monotonic() - self._made >= SECONDS):
                 self.testify()
 
-    def testify(self) -> None:
-        """Make a checkpoint now; what fails is tried again."""
+    def testify(self, *, always: bool = False) -> None:
+        """Make a checkpoint now; what fails is tried again.
+
+        A hub that starts makes one ``always``: an older database that was put in its place is found by its time.
+        """
         seen = self._chains.appended
         try:
-            make_checkpoint(self._database, self._key, self._file)
+            made = make_checkpoint(self._database, self._key, self._file, always=always)
         except Exception as error:  # noqa: BLE001 - the database or the disk may be back at the next turn
             log.warning("no checkpoint of the change audit was made", error=type(error).__name__)
             return
+        if made is not None:
+            public = self._key.witness.public_key().public_bytes_raw().hex()
+            self.newest = HandedOut(**made.model_dump(), public_key=public)
         self._seen, self._made = seen, time.monotonic()
 
     def stop(self) -> None:

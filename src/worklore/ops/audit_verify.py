@@ -1,24 +1,34 @@
-"""Is the change audit what was written? Every code is worked out again, and every checkpoint compared."""
+"""Is the change audit what was written? Every code is worked out again, and every checkpoint compared.
+
+So is what its entries witness: touches of secrets, batches of requests and, if asked for, sealed fields. It all goes by
+in streams; what is kept in memory does not grow with the audit.
+"""
 
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import islice
 from typing import Any, Final
 
 import orjson
 from pydantic import BaseModel
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, or_, select
 
 from worklore.identity.keys import HubKey
 from worklore.kernel.audit import AuditEntry
-from worklore.kernel.chain import START, key_of, seal
+from worklore.kernel.chain import START, Head, key_of, seal
 from worklore.kernel.epoch import RestoreEpoch
 from worklore.kernel.nodes import AuditCheckpoint
 from worklore.ops.audit_chain import BEGINS, ENTRY, Checkpoint, chains_of, of_row, publics, streamed, unchained
+from worklore.ops.audit_cut import cuts
+from worklore.ops.audit_findings import Break, Findings
+from worklore.ops.audit_sealed import check_sealed
+from worklore.ops.audit_witness import check_requests, check_witnessed
 
-MOST: Final = 1_000
-"""Breaks and gaps that are told one by one."""
+LOG: Final = AuditEntry.__tablename__
+CHUNK: Final = 500
+"""Checkpoints that are compared at once, and numbers of one IN list."""
 
 
 class State(StrEnum):
@@ -29,32 +39,28 @@ class State(StrEnum):
     incomplete = "incomplete"
 
 
-class Break(BaseModel):
-    """The first entry of a chain that is not what was written.
+class Verdict(BaseModel):
+    """What was found.
 
     Attributes:
-        field: what is wrong: ``seq`` (an entry is missing, or is there twice), ``prev_mac`` (it does not follow the one
-            before), ``mac`` (its code alone was changed), ``content`` (one of its other fields was changed),
-            ``checkpoint`` (another entry stood here, or the checkpoint itself was changed), ``unchained`` (those from
-            before there were chains are not those that were counted).
+        cut: entries that a prune has handed out and taken away.
+        touches: rows of the log of touches that were compared.
+        requests: rows of the log of requests that were compared.
+        sealed: rows with sealed fields that were compared, if that was asked for.
+        undigested: sealed fields that were last written before the audit kept digests of them.
     """
-
-    chain: str | None
-    seq: int | None
-    id: str | None
-    field: str
-    why: str
-
-
-class Verdict(BaseModel):
-    """What was found."""
 
     state: State
     records: int
     unchained: int
     chains: int
+    cut: int
     checkpoints: int
     earlier_lives: int
+    touches: int
+    requests: int
+    sealed: int
+    undigested: int
     breaks: list[Break]
     missing: list[str]
     seconds: float
@@ -62,33 +68,30 @@ class Verdict(BaseModel):
 
 
 @dataclass
-class _Audit:
-    """A verification under way."""
+class _Audit(Findings):
+    """A verification under way.
 
-    connection: Connection
-    keys: Mapping[str, HubKey]
-    first: int
-    breaks: list[Break] = field(default_factory=list[Break])
-    missing: list[str] = field(default_factory=list[str])
-    seen: dict[str, dict[int, str]] = field(default_factory=dict[str, dict[int, str]])
-    beginnings: list[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])
+    Attributes:
+        last: by chain, the highest number that a checkpoint tells of.
+        differs: by chain, the first entry that is another than a checkpoint tells.
+    """
+
+    keys: Mapping[str, HubKey] = field(default_factory=dict[str, HubKey])
+    first: int = 1
+    cut: Mapping[str, Head] = field(default_factory=dict[str, Head])
+    last: dict[str, int] = field(default_factory=dict[str, int])
+    differs: dict[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     records: int = 0
-
-    def broken(self, why: str, what: str, row: Mapping[str, Any] | None = None, chain: str | None = None) -> None:
-        place = row or {"chain": chain, "seq": None, "id": None}
-        found = Break(
-            chain=place["chain"], seq=place["seq"], id=str(place["id"]) if place["id"] else None, field=what, why=why
-        )
-        if len(self.breaks) < MOST:
-            self.breaks.append(found)
-
-    def lacks(self, what: str) -> None:
-        if what not in self.missing and len(self.missing) < MOST:
-            self.missing.append(what)
 
 
 def verify(
-    connection: Connection, keys: Iterable[HubKey], outside: Iterable[Checkpoint] = (), *, first: int = 1
+    connection: Connection,
+    keys: Iterable[HubKey],
+    outside: Iterable[Checkpoint] = (),
+    *,
+    first: int = 1,
+    rows: bool = False,
+    sample: int | None = None,
 ) -> Verdict:
     """Look at every entry from number ``first`` of its chain on.
 
@@ -98,89 +101,146 @@ def verify(
         outside: checkpoints that were kept elsewhere. Those of an earlier life of the installation count only as far
             as the database has them too.
         first: with more than 1, the entries before and those of no chain are taken on trust.
+        rows: also compare what sealed fields hold with what was last written into them.
+        sample: of that many rows of each table, taken at random.
     """
     began = time.monotonic()
-    audit = _Audit(connection, {key.key_id: key for key in keys}, first)
+    known = {key.key_id: key for key in keys}
+    audit = _Audit(connection, first == 1, keys=known, first=first)
+    audit.cut = cuts(audit, publics(known.values()))
     # Checkpoints first: what is written meanwhile stands behind them.
     checkpoints, earlier = _checkpoints(audit, outside)
     chains = list(chains_of(connection))
     for chain in chains:
         _chain(audit, chain)
-    for chain in sorted(audit.seen.keys() - set(chains)):
-        audit.lacks(f"a checkpoint knows {max(audit.seen[chain])} entries of chain {chain}, which is not there")
+    for chain in sorted(audit.last.keys() - set(chains)):
+        audit.lacks(f"a checkpoint knows {audit.last[chain]} entries of chain {chain}, which is not there")
+    for chain in sorted(audit.cut.keys() - set(chains)):
+        audit.broken(LOG, "seq", "what a prune has left of this chain is not there", chain=chain)
     loose = 0 if first > 1 else _unchained(audit)
+    touches, requests = check_witnessed(audit), check_requests(audit)
+    sealed, undigested = check_sealed(audit, sample) if rows else (0, 0)
     seconds = time.monotonic() - began
-    state = State.broken if audit.breaks else State.incomplete if audit.missing else State.intact
+    looked_at = audit.records + loose + touches + requests + sealed
     return Verdict(
-        state=state,
+        state=State.broken if audit.breaks else State.incomplete if audit.missing else State.intact,
         records=audit.records,
         unchained=loose,
         chains=len(chains),
+        cut=sum(head.seq for head in audit.cut.values()),
         checkpoints=checkpoints,
         earlier_lives=earlier,
+        touches=touches,
+        requests=requests,
+        sealed=sealed,
+        undigested=undigested,
         breaks=audit.breaks,
         missing=audit.missing,
         seconds=round(seconds, 3),
-        per_second=round((audit.records + loose) / max(seconds, 1e-6)),
+        per_second=round(looked_at / max(seconds, 1e-6)),
     )
 
 
+# --- checkpoints ----------------------------------------------------------------------------------------------------
+
+
 def _checkpoints(audit: _Audit, outside: Iterable[Checkpoint]) -> tuple[int, int]:
-    """Check the checkpoints and remember what they say; how many there are, and how many of earlier lives."""
+    """Compare all checkpoints with the entries they tell of; how many there are, and how many of earlier lives."""
+    count = earlier = 0
     rows = streamed(audit.connection, select(AuditCheckpoint.__table__).order_by(AuditCheckpoint.id))
-    stored = {checkpoint.id: checkpoint for checkpoint in map(of_row, rows)}
+    stored = map(of_row, rows)
+    while some := list(islice(stored, CHUNK)):
+        count += len(some)
+        _compare(audit, some)
     life = audit.connection.scalar(select(RestoreEpoch.id).order_by(RestoreEpoch.number.desc()).limit(1))
+    given = iter(outside)
+    while some := list(islice(given, CHUNK)):
+        table: Any = AuditCheckpoint.__table__
+        same = select(table).where(table.c.id.in_([each.id for each in some]))
+        there = {each.id: each for each in map(of_row, streamed(audit.connection, same))}
+        others = [each for each in some if there.get(each.id) != each]
+        ours = [each for each in others if each.epoch == life or each.id in there]
+        earlier += len(others) - len(ours)
+        count += len(ours)
+        _compare(audit, ours)
+    return count, earlier
+
+
+def _compare(audit: _Audit, checkpoints: list[Checkpoint]) -> None:
     known = publics(audit.keys.values())
-    earlier = count = 0
-    for checkpoint in (*stored.values(), *(each for each in outside if stored.get(each.id) != each)):
-        if checkpoint.epoch != life and checkpoint.id not in stored:
-            earlier += 1
-            continue
-        count += 1
+    told: dict[str, dict[int, str]] = {}
+    for checkpoint in checkpoints:
         public = known.get(checkpoint.key_id)
         if public is None:
             audit.lacks(f"the key {checkpoint.key_id}, which signed checkpoints")
             continue
         flaw = checkpoint.flaw(public)
         if flaw is not None:
-            audit.broken(f"the {flaw} of the checkpoint {checkpoint.id} is not what was signed", "checkpoint")
+            why = f"the {flaw} of the checkpoint {checkpoint.id} is not what was signed"
+            audit.broken(LOG, "checkpoint", why)
             continue
         for chain, (seq, mac) in checkpoint.heads.items():
-            if audit.seen.setdefault(chain, {}).setdefault(seq, mac) != mac:
-                audit.broken(f"two checkpoints tell of different entries {seq}", "checkpoint", chain=chain)
-    return count, earlier
+            if told.setdefault(chain, {}).setdefault(seq, mac) != mac:
+                _differs(audit, {"chain": chain, "seq": seq, "id": None})
+    for chain, heads in told.items():
+        audit.last[chain] = max(audit.last.get(chain, 0), *heads)
+        numbers = iter(sorted(heads))
+        while some := list(islice(numbers, CHUNK)):
+            there = select(AuditEntry.chain, AuditEntry.seq, AuditEntry.id, AuditEntry.mac)
+            for row in streamed(audit.connection, there.where(AuditEntry.chain == chain, AuditEntry.seq.in_(some))):
+                if heads[row["seq"]] != row["mac"]:
+                    _differs(audit, row)
+
+
+def _differs(audit: _Audit, row: Mapping[str, Any]) -> None:
+    former = audit.differs.get(row["chain"])
+    if former is None or row["seq"] < former["seq"]:
+        audit.differs[row["chain"]] = row
+
+
+# --- chains ---------------------------------------------------------------------------------------------------------
 
 
 def _chain(audit: _Audit, chain: str) -> None:
     key = audit.keys.get(key_of(chain))
     if key is None:
         audit.lacks(f"the key {key_of(chain)}, with which chain {chain} was sealed")
-    witnessed = audit.seen.get(chain, {})
-    expected, former = audit.first, _code_before(audit, chain)
-    rows = select(*ENTRY, AuditEntry.mac).where(AuditEntry.chain == chain, AuditEntry.seq >= audit.first)
+    cut = audit.cut.get(chain, Head(0, START))
+    _before(audit, chain, cut)
+    first = max(audit.first, cut.seq + 1)
+    expected, former = first, cut.mac if first == cut.seq + 1 else _code_before(audit, chain, first)
+    rows = select(*ENTRY, AuditEntry.mac).where(AuditEntry.chain == chain, AuditEntry.seq >= first)
     intact = True
     for row in streamed(audit.connection, rows.order_by(AuditEntry.seq)):
         audit.records += 1
-        if row["action"] == BEGINS and row["table_name"] == AuditEntry.__tablename__:
-            audit.beginnings.append(row)
-        if intact:
-            flaw = _flaw(audit, row, expected, former, key)
-            seen = witnessed.get(expected)
-            if flaw is None and seen is not None and seen != row["mac"]:
-                flaw = "checkpoint", "a checkpoint tells of another entry here"
-            if flaw is not None:
-                audit.broken(flaw[1], flaw[0], row)
-                intact = False  # what follows a break follows from it
+        if row["action"] == BEGINS:
+            audit.beginnings.setdefault(row["table_name"], []).append(row)
+        if intact and (flaw := _flaw(audit, row, expected, former, key)) is not None:
+            audit.broken(LOG, *flaw, **_place(row))
+            intact = False  # what follows a break follows from it
         expected, former = expected + 1, row["mac"]
-    last = max(witnessed, default=0)
+    if intact and chain in audit.differs:
+        audit.broken(LOG, "checkpoint", "a checkpoint tells of another entry here", **_place(audit.differs[chain]))
+    last = audit.last.get(chain, 0)
     if last >= expected:
         audit.lacks(f"a checkpoint knows {last} entries of chain {chain}, of which {expected - 1} are there")
 
 
-def _code_before(audit: _Audit, chain: str) -> str | None:
-    if audit.first == 1:
-        return START
-    before = select(AuditEntry.mac).where(AuditEntry.chain == chain, AuditEntry.seq == audit.first - 1)
+def _place(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"chain": row["chain"], "seq": row["seq"], "id": None if row["id"] is None else str(row["id"])}
+
+
+def _before(audit: _Audit, chain: str, cut: Head) -> None:
+    """No entry stands before the first one of a chain; entries that were cut off may wait to be taken away."""
+    stray = select(func.count()).select_from(AuditEntry).where(AuditEntry.chain == chain)
+    if audit.connection.scalar(stray.where(or_(AuditEntry.seq < 1, AuditEntry.seq.is_(None)))):
+        audit.broken(LOG, "seq", "an entry stands before the first, or nowhere", chain=chain)
+    if cut.seq and audit.connection.scalar(stray.where(AuditEntry.seq.between(1, cut.seq))):
+        audit.lacks(f"the end of a prune: entries of chain {chain} that were cut off are still there")
+
+
+def _code_before(audit: _Audit, chain: str, first: int) -> str | None:
+    before = select(AuditEntry.mac).where(AuditEntry.chain == chain, AuditEntry.seq == first - 1)
     return audit.connection.scalar(before)
 
 
@@ -205,12 +265,13 @@ def _unchained(audit: _Audit) -> int:
     """The entries from before there were chains, against the entry that counted them; how many there are."""
     found = unchained(audit.connection)
     count: int = found["count"]
-    if not audit.beginnings:
+    beginnings = audit.beginnings.get(LOG, [])
+    if not beginnings:
         if audit.records:
-            audit.broken(f"no entry {BEGINS} tells of what was there before", "unchained")
+            audit.broken(LOG, "unchained", f"no entry {BEGINS} tells of what was there before")
         elif count:
             audit.lacks(f"{count} entries are in no chain, as no hub has begun one yet")
-    for row in audit.beginnings:
+    for row in beginnings:
         counted = orjson.loads(row["changed"])
         if counted != found:
             why = (
@@ -218,5 +279,5 @@ def _unchained(audit: _Audit) -> int:
                 if counted.get("count") != count
                 else "entries in no chain were changed"
             )
-            audit.broken(why, "unchained", row)
+            audit.broken(LOG, "unchained", why, **_place(row))
     return count

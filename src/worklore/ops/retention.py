@@ -20,7 +20,7 @@ from worklore.identity.limit import RateLimit
 from worklore.identity.refresh import RefreshFamily, RefreshToken
 from worklore.identity.token import ApiToken, SetupCode
 from worklore.kernel.access import SYSTEM
-from worklore.kernel.audit import Tombstone, forget, record_batch, unaudited
+from worklore.kernel.audit import Tombstone, forget, micros, record_batch, unaudited
 from worklore.kernel.context import Context
 from worklore.kernel.events import OutboxEvent
 from worklore.kernel.jobs import Job, JobState
@@ -32,6 +32,9 @@ from worklore.ops.api_audit import ApiAuditEntry
 BATCH: Final = 500
 MAX_BATCHES: Final = 200
 """Batches of one table in one run; what is left waits for the next, so that a hub can stop in between."""
+
+EXPIRED: Final = "expire"
+"""The action of the entry that tells of a batch, and before which moment rows may be gone."""
 
 ENDED: Final = (JobState.done, JobState.failed, JobState.cancelled)
 SIGN_IN_DAYS: Final = 30
@@ -107,16 +110,16 @@ def expire(database: Database, _: Mapping[str, Any], *, rules: tuple[Kept, ...])
                 some = select(rule.model.id).where(rule.old(before)).limit(BATCH)
                 found: list[uuid.UUID] = list(reading.session.scalars(some))
             if found:
-                database.write(partial(_delete, model=rule.model, ids=sorted(found)))
+                database.write(partial(_delete, model=rule.model, ids=sorted(found), before=before))
             if len(found) < BATCH:
                 break
 
 
-def _delete(ctx: Context, model: type[Any], ids: list[uuid.UUID]) -> None:
+def _delete(ctx: Context, model: type[Any], ids: list[uuid.UUID], before: datetime) -> None:
     if model is Tombstone:
         latest = ctx.session.scalar(select(func.max(Tombstone.deleted_at)).where(Tombstone.id.in_(ids)))
         if latest is not None:
             forget(ctx, latest)
     gone = unaudited(delete(model).where(model.id.in_(ids)), "one entry for the batch")
     ctx.session.connection().execute(gone)
-    record_batch(ctx, model.__tablename__, ids, action="expire")
+    record_batch(ctx, model.__tablename__, ids, action=EXPIRED, before=micros(before))

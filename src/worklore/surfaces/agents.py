@@ -1,6 +1,7 @@
 """What agents' hooks ask: the hub parses, decides and answers with the exact bytes to print."""
 
 import json
+from collections.abc import Callable
 from typing import Any, Final, cast
 from urllib.parse import unquote
 
@@ -11,10 +12,11 @@ from sqlalchemy.exc import DBAPIError
 from starlette.background import BackgroundTask
 
 from worklore.kernel.context import ReadContext
-from worklore.kernel.errors import HubError, InvalidError, NotFoundError
+from worklore.kernel.errors import HubError, InvalidError, NotFoundError, named
 from worklore.kernel.wire import CleanStr, clean_text
 from worklore.memory.brief import Asker, Telling, Told, bearing, brief, telling, write_down
 from worklore.memory.capture import CursorOf, cursor
+from worklore.ops.audit_chain import HandedOut
 from worklore.surfaces.http import Gateway, read_body
 from worklore.work.identity import Folder, find_project
 
@@ -31,8 +33,15 @@ MAX_PROMPT: Final = 20_000
 log = structlog.get_logger()
 
 
-def routes(gateway: Gateway) -> APIRouter:
-    """The routes, below the API's root."""
+class Synced(CursorOf):
+    """How far the hub has a transcript file, and where its audit stands."""
+
+    checkpoint: HandedOut | None
+    """Keep it: a later one must go on from it."""
+
+
+def routes(gateway: Gateway, newest: Callable[[], HandedOut | None]) -> APIRouter:
+    """The routes, below the API's root. ``newest`` gives the last checkpoint of the audit."""
     router = APIRouter()
 
     @router.post(
@@ -52,7 +61,7 @@ def routes(gateway: Gateway) -> APIRouter:
         """Answer an agent's hook: the body is what the agent gave the hook, the answer what the hook prints."""
         await gateway.admit(request, "memory:read")
         if agent not in AGENTS or event not in EVENTS:
-            raise NotFoundError(f"There is no hook {event[:40]} of {agent[:40]}.", code="hook-unknown")
+            raise NotFoundError(f"There is no hook {named(event)} of {named(agent)}.", code="hook-unknown")
         given = _given(await read_body(request))
         folder = _folder(request, given)
         prompt = _text(given, "prompt")[:MAX_PROMPT]
@@ -96,9 +105,10 @@ def routes(gateway: Gateway) -> APIRouter:
         dependencies=[Depends(gateway.known)],
         openapi_extra={"x-scope": "memory:write", "x-risk": "read"},
     )
-    async def captured(request: Request, agent: CleanStr, session: CleanStr, source: CleanStr) -> CursorOf:
-        """How far the hub has a transcript file."""
-        return await gateway.read(request, "memory:write", lambda ctx: cursor(ctx, agent, session, source))
+    async def captured(request: Request, agent: CleanStr, session: CleanStr, source: CleanStr) -> Synced:
+        """How far the hub has a transcript file, and the newest checkpoint of its audit."""
+        found = await gateway.read(request, "memory:write", lambda ctx: cursor(ctx, agent, session, source))
+        return Synced(**found.model_dump(), checkpoint=newest())
 
     return router
 

@@ -25,12 +25,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worklore.identity.setup import Join, SetUp
 from worklore.identity.sign_in import NewPassword, Renewal, SignIn, WithCode, WithPassword, WithPasswordAndCode
-from worklore.kernel.errors import UnavailableError
+from worklore.kernel.errors import HIDDEN, UnavailableError
 from worklore.kernel.resource import Catalog, Resource
 from worklore.kernel.types import Json, Line, Prose
 from worklore.kernel.wire import wire
 from worklore.ops.api_audit import Journal, line
-from worklore.surfaces.http import problem, request_id
+from worklore.surfaces.http import problem, request_id, told_path
 
 READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 PROBES: Final = frozenset({"/healthz", "/readyz"})
@@ -39,13 +39,11 @@ PROBES: Final = frozenset({"/healthz", "/readyz"})
 MAX_PARSED: Final = 64 * 1024
 MAX_BODY: Final = 4 * 1024
 MAX_VALUE: Final = 200
-MAX_ENDPOINT: Final = 500
 MAX_AGENT: Final = 500
 MAX_ACTOR: Final = 255
 ITEMS_SHOWN: Final = 5
 FAILED: Final = 400
 
-HIDDEN: Final = "***"
 WORDS: Final = frozenset({"capture", "recall", "hooks"})
 """The first part of the paths whose bodies are what people and agents say: size and digest only."""
 
@@ -218,7 +216,7 @@ class ApiAudit:
             line(
                 user_id="anonymous" if principal is None else principal.actor[:MAX_ACTOR],
                 method=scope["method"][:10],
-                endpoint=_safe(path)[:MAX_ENDPOINT],
+                endpoint=told_path(path),
                 http_status=status,
                 ip_address=_address(scope["client"][0]) if scope.get("client") else None,
                 user_agent=_user_agent(scope),

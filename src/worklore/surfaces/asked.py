@@ -7,7 +7,7 @@ from typing import Any, Final
 from fastapi import Request
 
 from worklore.kernel import crud
-from worklore.kernel.errors import BadRequestError
+from worklore.kernel.errors import BadRequestError, named
 from worklore.kernel.resource import Resource
 
 ETAG: Final = re.compile(r'(?:W/)?"(?P<version>[0-9]{1,10})"')
@@ -25,7 +25,7 @@ def record_id(resource: Resource, text: str) -> uuid.UUID:
     try:
         return uuid.UUID(text)
     except ValueError as error:
-        raise crud.missing(resource, text[:80]) from error
+        raise crud.missing(resource, text) from error
 
 
 def flags(request: Request) -> dict[str, bool]:
@@ -38,10 +38,10 @@ def flags(request: Request) -> dict[str, bool]:
     for name, value in request.query_params.multi_items():
         if name not in WRITE_PARAMETERS or value not in {"true", "false"}:
             raise BadRequestError(
-                f"{name}={value[:40]} is not understood here.",
+                f"{named(name)} is not understood here, or not with that value.",
                 hint="Writes take dry_run=true and, to delete, cascade=true.",
                 code="parameter-unknown",
-                parameter=name,
+                parameter=named(name),
             )
         found[name] = value == "true"
     return found

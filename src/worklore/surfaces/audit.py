@@ -7,15 +7,16 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import TypeAdapter, ValidationError
 
 from worklore.kernel import crud
-from worklore.kernel.access import by_client
+from worklore.kernel.access import both, by_client
 from worklore.kernel.audit import EPOCH, AuditEntry
-from worklore.kernel.errors import BadRequestError, NotFoundError
+from worklore.kernel.errors import BadRequestError, NotFoundError, named
 from worklore.kernel.query import DEFAULT_LIMIT, MAX_LIMIT, understand
 from worklore.kernel.resource import READ_ONLY, Resource
 from worklore.kernel.types import iso
 from worklore.kernel.wire import UtcTime
 from worklore.ops.audit_chain import Checkpoint, newest
 from worklore.surfaces.http import Gateway, json_response
+from worklore.vault.hidden import of_nothing_hidden
 
 SCOPE: Final = "audit:read"
 
@@ -24,7 +25,8 @@ AUDIT: Final = Resource(
     model=AuditEntry,
     name="audit",
     plural="audit",
-    visible=by_client(AuditEntry.client_id),
+    visible=both(by_client(AuditEntry.client_id), of_nothing_hidden(AuditEntry.record_id)),
+    guarded=True,
     filters=(
         AuditEntry.record_id,
         AuditEntry.client_id,
@@ -130,7 +132,7 @@ def _asked(request: Request) -> list[tuple[str, str]]:
     for name, text in request.query_params.multi_items():
         if name not in allowed:
             raise BadRequestError(
-                f"There is no parameter {name[:40]} here.",
+                f"There is no parameter {named(name)} here.",
                 hint="Use one of the parameters listed in `allowed`.",
                 code="parameter-unknown",
                 allowed=allowed,

@@ -55,15 +55,15 @@ class Dispatch(BaseRoute):
         """A full match, a partial one where the path has other methods, or none."""
         if scope["type"] != "http" or scope.get("root_path") or not scope["path"].startswith(self._root):
             return Match.NONE, {}
-        other: set[str] = set()
+        known = False
         for path, parameters in _forms(scope["path"][len(self._root) :]):
             methods = self._paths.get(path)
             if methods is None:
                 continue
             if (endpoint := methods.get(scope["method"])) is not None:
                 return Match.FULL, {"endpoint": endpoint, "path_params": parameters}
-            other.update(methods)
-        return (Match.PARTIAL, {"endpoint": _refuse, "allowed": sorted(other)}) if other else (Match.NONE, {})
+            known = True
+        return (Match.PARTIAL, {"endpoint": _refuse}) if known else (Match.NONE, {})
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Call the operation; the app's exception handlers answer what it raises."""
@@ -89,6 +89,6 @@ def _forms(path: str) -> Iterator[tuple[str, dict[str, str]]]:
     yield "/".join([noun, "{id}", *rest[1:]]), {"id": rest[0]}
 
 
-async def _refuse(request: Request) -> Response:
-    allowed = ", ".join(request.scope["allowed"])
-    raise HTTPException(405, f"{request.method} is not offered here; {allowed} is.", {"allow": allowed})
+async def _refuse(_: Request) -> Response:
+    """Which methods are offered is told where the refusal is answered: other routes may have the path as well."""
+    raise HTTPException(405)

@@ -27,6 +27,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worklore.identity.token import Authenticator, rights_changed
@@ -46,6 +47,7 @@ from worklore.kernel.errors import (
     UnauthenticatedError,
     UnavailableError,
     limit,
+    named,
 )
 from worklore.kernel.idempotency import MAX_KEY
 from worklore.kernel.refusals import MAX_VALUE
@@ -61,6 +63,10 @@ MAX_HEADERS: Final = 64 * 1024
 IDLE_SECONDS: Final = 30
 """How long a body may pause."""
 
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+
+_ID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9]{1,10}")
+
 MAX_INSTANCE: Final = 200
 """Characters of a path that a problem repeats."""
 
@@ -70,10 +76,9 @@ LONG_READS: Final = 2
 MAX_ERRORS: Final = 50
 """Faults of a body that are told."""
 
-NEVER_KEPT: Final = {"cache-control": "no-store"}
-"""The headers of an answer that holds a secret."""
-
-SECRET: Final = re.compile("(pass\\w*|secret|tokens?|code|key|credential|seed|value|connection_string)$", re.IGNORECASE)
+SECRET: Final = re.compile(
+    "(login|pass\\w*|secret|tokens?|code|key|credential|seed|value|connection_string)$", re.IGNORECASE
+)
 """Fields whose values are never repeated."""
 
 NOT_THE_FIELDS_OWN: Final = frozenset({"missing", "extra_forbidden", "json_invalid", "model_type"})
@@ -181,52 +186,6 @@ def _head_too_large(scope: Scope) -> HubError | None:
     return None
 
 
-class Uncached:
-    """Middleware that keeps answers of the API out of shared caches, and has a copy asked for again before it is used.
-
-    Args:
-        app: answers.
-        root: the path of the API. What is not below it is left as it is.
-    """
-
-    def __init__(self, app: ASGIApp, root: str) -> None:
-        self._app = app
-        self._root = f"{root}/"
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Add ``Cache-Control`` to an answer that says nothing of it."""
-        if scope["type"] != "http" or not scope["path"].startswith(self._root):
-            await self._app(scope, receive, send)
-            return
-
-        async def told(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = message.setdefault("headers", [])
-                if not any(name == b"cache-control" for name, _ in headers):
-                    message["headers"] = [*headers, (b"cache-control", b"private, no-cache")]
-            await send(message)
-
-        await self._app(scope, receive, told)
-
-
-class BoundedRoute(APIRoute):
-    """A route whose body FastAPI reads by itself: bounded as :func:`read_body` bounds all others.
-
-    Its answers are about who may act, mostly secrets, and are kept nowhere.
-    """
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """FastAPI's own handler, given a request whose body is there already."""
-        answer = super().get_route_handler()
-
-        async def bounded(request: Request) -> Response:
-            told = await answer(_Read(request.scope, await read_body(request)))
-            told.headers.update(NEVER_KEPT)
-            return told
-
-        return bounded
-
-
 class _Read(Request):
     def __init__(self, scope: Scope, body: bytes) -> None:
         super().__init__(scope)
@@ -248,14 +207,17 @@ def validated(model: type[BaseModel], body: bytes) -> Any:
 def not_valid(error: ValidationError) -> InvalidError:
     """What a body breaks, field by field: the rule, and the value where it is short and cannot be a secret."""
     errors = [
-        {"field": ".".join(str(part) for part in item["loc"]), "code": item["type"], "message": item["msg"]}
-        | _value_of(item)
+        {"field": _field(item["loc"]), "code": item["type"], "message": item["msg"]} | _value_of(item)
         for item in error.errors(include_url=False, include_context=False)[:MAX_ERRORS]
     ]
     first = errors[0]
     shown = {"field": first["field"], **({"value": first["value"]} if "value" in first else {})}
     detail = f"{first['field'] or 'body'}: {first['message']}."
     return InvalidError(detail, **shown, rule=first["message"], errors=errors, **_limit_of(error))
+
+
+def _field(place: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) if isinstance(part, int) else named(part) for part in place)
 
 
 def _limit_of(error: ValidationError) -> dict[str, Any]:
@@ -384,9 +346,11 @@ class Gateway:
         once: Once | None = None,
         dry_run: bool = False,
         principal: Principal | None = None,
+        hopeful: bool = True,
     ) -> T:
         """Run a unit of work for the caller and commit it. ``principal`` stands in where nobody is signed in.
 
+        A ``hopeful`` one remembers the key that it was sent under, so that it need not look whether it was used before.
         What this node remembers of tokens ends with a change of rights, before the caller has the answer.
         """
         changed = False
@@ -407,6 +371,7 @@ class Gateway:
                 message=_message(request),
                 dry_run=dry_run,
                 guarded=once is not None,
+                hopeful=once is not None and hopeful,
             )
 
         def run() -> T:
@@ -446,6 +411,28 @@ class Gateway:
                 self._running.discard(mark)
 
 
+def bounded(gateway: Gateway) -> type[APIRoute]:
+    """Routes whose body FastAPI reads by itself: bounded as :func:`read_body` bounds all others, for those who may.
+
+    An operation whose description says ``security: []`` is open to anybody.
+    """
+
+    class BoundedRoute(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            answer = super().get_route_handler()
+            described = self.openapi_extra or {}
+            is_open = described.get("security") == []
+
+            async def handler(request: Request) -> Response:
+                if not is_open:
+                    await gateway.admit(request, described.get("x-scope"))
+                return await answer(_Read(request.scope, await read_body(request)))
+
+            return handler
+
+    return BoundedRoute
+
+
 def _message(request: Request) -> str | None:
     text = request.headers.get("change-message")
     return unquote(text)[:MAX_MESSAGE].replace("\0", "") if text else None
@@ -454,9 +441,15 @@ def _message(request: Request) -> str | None:
 # --- errors ---------------------------------------------------------------------------------------------------------
 
 
+def told_path(path: str) -> str:
+    """A path as an answer and the log of requests may repeat it: names and ids, and nothing that could be a secret."""
+    parts = (part if _ID.fullmatch(part) or not part else named(part) for part in path.split("/"))
+    return "/".join(parts)[:MAX_INSTANCE]
+
+
 def problem(error: HubError, request: Request) -> Response:
     """The answer to an error the caller is told about."""
-    body = error.problem() | {"instance": request.url.path[:MAX_INSTANCE], "request_id": str(request_id(request))}
+    body = error.problem() | {"instance": told_path(request.url.path), "request_id": str(request_id(request))}
     request.state.error = f"{error.code}: {body['title']}"
     headers = {"content-type": "application/problem+json"}
     if error.status == HTTPStatus.UNAUTHORIZED:
@@ -475,21 +468,34 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
     if error.status_code == HTTPStatus.NOT_FOUND:
         return problem(
-            NotFoundError(f"There is nothing at {request.url.path[:MAX_INSTANCE]}.", code="no-such-path"), request
+            NotFoundError(f"There is nothing at {told_path(request.url.path)}.", code="no-such-path"), request
         )
+    headers = dict(error.headers or {})
     known = HubError(str(error.detail), code="http-error")
     known.members = {"status": error.status_code, "title": str(error.detail)}
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["allow"] = ", ".join(offered(request))
+        known.detail = f"{request.method} is not offered here; {headers['allow']} is."
     answer = problem(known, request)
     answer.status_code = error.status_code
-    answer.headers.update(error.headers or {})
+    answer.headers.update(headers)
     return answer
+
+
+def offered(request: Request) -> list[str]:
+    """The methods that any route takes at the request's path; one path can be that of several routes."""
+    routes = request.app.router.routes
+    return [
+        method
+        for method in METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it
     errors = [
-        {"field": ".".join(str(part) for part in item["loc"][1:]), "code": item["type"], "message": item["msg"]}
-        for item in error.errors()[:50]
+        {"field": _field(item["loc"][1:]), "code": item["type"], "message": item["msg"]} for item in error.errors()[:50]
     ]
     first = errors[0]
     return problem(InvalidError(f"{first['field'] or 'body'}: {first['message']}.", errors=errors), request)
@@ -504,20 +510,46 @@ async def _on_database_error(request: Request, error: Exception) -> Response:
 
 
 async def _on_unknown_error(request: Request, error: Exception) -> Response:
-    log.error("request failed", request=str(request_id(request)), path=request.url.path, exc_info=error)
+    log.error("request failed", request=str(request_id(request)), path=told_path(request.url.path), exc_info=error)
     return problem(HubError("The hub failed to answer; its log says why, under this request id."), request)
 
 
-def install_errors(app: FastAPI, root: str) -> None:
-    """Answer every error as a problem document, and let no cache keep what is below the API's root."""
+class Faults:
+    """Middleware that answers what nobody expected, once: the server would log it again and break the connection off.
+
+    A caller that keeps its connection, as all do, would lose its next request with it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on, and answer an exception unless an answer has begun."""
+        begun = False
+
+        async def told(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, told)
+        except Exception as error:
+            if begun or scope["type"] != "http":
+                raise
+            request = Request(scope)
+            await (await _on_unknown_error(request, error))(scope, receive, send)
+
+
+def install_errors(app: FastAPI) -> None:
+    """Answer every error as a problem document."""
     app.add_middleware(BoundedHead)
-    app.add_middleware(Uncached, root=root)
+    app.add_middleware(Faults)
     handlers: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
         HubError: _on_hub_error,
         HTTPException: _on_http_error,
         RequestValidationError: _on_validation_error,
         DBAPIError: _on_database_error,
-        Exception: _on_unknown_error,
     }
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, handler)

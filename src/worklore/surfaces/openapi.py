@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from functools import cache
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 from fastapi import FastAPI, Request, Response
@@ -296,6 +296,20 @@ def _complete(schemas: dict[str, Any], catalog: Catalog) -> None:
         schemas[f"{patch}Item"] = change | {"properties": change["properties"] | NAMED, "required": ["id"]}
 
 
+def _without_tuples(schema: object) -> None:
+    """A list whose items differ by place is told as one of any of them: programs that read schemas stumble over it."""
+    inner: Iterable[object] = ()
+    if isinstance(schema, dict):
+        known = cast("dict[str, Any]", schema)
+        if "prefixItems" in known:
+            known["items"] = {"anyOf": known.pop("prefixItems")}
+        inner = known.values()
+    elif isinstance(schema, list):
+        inner = cast("list[object]", schema)
+    for each in inner:
+        _without_tuples(each)
+
+
 def _own(paths: dict[str, Any]) -> None:
     """Our problems in the place of FastAPI's, for the routes that it describes."""
     for path in paths.values():
@@ -331,6 +345,7 @@ def document(app: FastAPI, root: str, operations: Iterable[Operation], catalog: 
     components.setdefault("schemas", {}).update(definitions.get("$defs", {}))
     components["schemas"]["Problem"] = PROBLEM_SCHEMA
     _complete(components["schemas"], catalog)
+    _without_tuples(components["schemas"])
     _own(made["paths"])
     components["parameters"] = {
         f"{resource.plural}.{item['name']}": item
@@ -363,9 +378,10 @@ def install_openapi(app: FastAPI, root: str, operations: Sequence[Operation], ca
 
     def answer(request: Request) -> Response:
         text, tag = served()
+        headers = {"etag": tag, "cache-control": "no-cache"}
         if known_already(request, tag):
-            return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"etag": tag})
-        return JsonResponse(text, headers={"etag": tag})
+            return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+        return JsonResponse(text, headers=headers)
 
     app.openapi = made  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
     app.router.routes.insert(0, Route(app.openapi_url or "", answer))

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from worklore.kernel import crud
 from worklore.kernel.context import Context, ReadContext
-from worklore.kernel.errors import BadRequestError, InvalidError, NotFoundError, limit
+from worklore.kernel.errors import BadRequestError, InvalidError, NotFoundError, limit, named
 from worklore.kernel.idempotency import former, remember
 from worklore.kernel.query import Ask, Condition, equal, selection, understand
 from worklore.kernel.resource import Catalog, Resource, Verb
@@ -125,7 +125,8 @@ class RestResource:
         known = dict(request.query_params)
         for name in known:
             if name not in {"fields", "omit", "brief"}:
-                raise BadRequestError(f"There is no parameter {name} here.", code="parameter-unknown", parameter=name)
+                told = named(name)
+                raise BadRequestError(f"There is no parameter {told} here.", code="parameter-unknown", parameter=told)
         fields = selection(self.resource, known)
         item = await self._gateway.read(
             request,

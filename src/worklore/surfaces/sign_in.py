@@ -39,7 +39,7 @@ from worklore.identity.user import USERS, User
 from worklore.kernel.access import SYSTEM, Principal, PrincipalKind
 from worklore.kernel.context import Context, ReadContext
 from worklore.kernel.errors import ForbiddenError, UnauthenticatedError
-from worklore.surfaces.http import BoundedRoute, Gateway
+from worklore.surfaces.http import Gateway, bounded
 
 ANONYMOUS = Principal(PrincipalKind.system, "anonymous", frozenset())
 HASHING = 4
@@ -133,7 +133,7 @@ class _Passwords:
 
 def routes(gateway: Gateway, access_life: timedelta, token_life: timedelta) -> APIRouter:
     """The routes, below the API's root."""
-    router = APIRouter(route_class=BoundedRoute)
+    router = APIRouter(route_class=bounded(gateway))
     passwords = _Passwords(gateway)
     _ways_in(router, gateway, passwords, access_life)
     _by_code(router, gateway, passwords, token_life)

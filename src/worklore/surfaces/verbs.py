@@ -1,7 +1,9 @@
 """REST: one verb of the catalogue, on a record, on its own, or finding a part of a list."""
 
+from collections.abc import Callable
 from typing import Any
 
+from anyio import to_thread
 from fastapi import Request, Response
 from pydantic import BaseModel, ValidationError
 
@@ -13,7 +15,7 @@ from worklore.kernel.idempotency import former, remember
 from worklore.kernel.query import understand
 from worklore.kernel.resource import Resource
 from worklore.surfaces.asked import flags, record_id
-from worklore.surfaces.http import NEVER_KEPT, Gateway, Once, json_response, not_valid, read_body, validated
+from worklore.surfaces.http import Gateway, Once, json_response, not_valid, read_body, validated
 
 
 class RestAction:
@@ -65,33 +67,75 @@ class RestAction:
         once = self._gateway.once(request, body)
         if dry_run:
             once = None
-        answer = await self._gateway.write(
+        outside = self.action.outside
+        if outside is not None:
+            result = await self._outside(request, outside, once, record, given, dry_run=dry_run)
+        else:
+            result = await self._gateway.write(
+                request,
+                self.action.scope,
+                lambda ctx: self._once(ctx, once, lambda: self._run(ctx, record, given)),
+                once=once,
+                dry_run=dry_run,
+            )
+        return json_response(result, headers={"dry-run": "true"} if dry_run else None)
+
+    async def _outside(
+        self,
+        request: Request,
+        outside: Callable[[Any], Callable[[Context], BaseModel]],
+        once: Once | None,
+        record: str | None,
+        given: list[Any],
+        *,
+        dry_run: bool,
+    ) -> Any:
+        """A verb that does something outside between two units of work. It is remembered when all is done."""
+        if dry_run:
+            raise BadRequestError(
+                "What is done outside cannot be tried out.", code="parameter-value", parameter="dry_run"
+            )
+
+        def first(ctx: Context) -> tuple[Any, Any]:
+            known = self._known(ctx, once)
+            return known, None if known is not None else self._carried_out(ctx, record, given)
+
+        known, prepared = await self._gateway.write(request, self.action.scope, first, once=once, hopeful=False)
+        if known is not None:
+            return known
+        last = await to_thread.run_sync(outside, prepared)
+        return await self._gateway.write(
             request,
             self.action.scope,
-            lambda ctx: self._once(ctx, once, record, given),
+            lambda ctx: self._once(ctx, once, lambda: last(ctx).model_dump(mode="json")),
             once=once,
-            dry_run=dry_run,
         )
-        headers = {"dry-run": "true"} if dry_run else {}
-        return json_response(answer, headers=headers | (NEVER_KEPT if self.action.risk is Risk.secret else {}))
 
-    def _once(self, ctx: Context, once: Once | None, record: str | None, given: list[Any]) -> Any:
-        if once is None:
-            return self._run(ctx, record, given)
-        pointer = former(ctx, once.key, once.digest)
-        if pointer is not None:
-            if "result" not in pointer:
-                raise InvalidError("This was done before; its answer is not kept.", code="already-done")
-            return pointer["result"]
-        result = self._run(ctx, record, given)
-        kept = {} if self.action.risk is Risk.secret else {"result": result}
-        remember(ctx, once.key, once.digest, kept)
+    def _once(self, ctx: Context, once: Once | None, work: Callable[[], Any]) -> Any:
+        known = self._known(ctx, once)
+        if known is not None:
+            return known
+        result = work()
+        if once is not None:
+            kept = {} if self.action.risk is Risk.secret else {"result": result}
+            remember(ctx, once.key, once.digest, kept)
         return result
 
+    @staticmethod
+    def _known(ctx: Context, once: Once | None) -> Any:
+        """What was answered before under this key; None for a new one."""
+        pointer = former(ctx, once.key, once.digest) if once is not None else None
+        if pointer is None:
+            return None
+        if "result" not in pointer:
+            raise InvalidError("This was done before; its answer is not kept.", code="already-done")
+        return pointer["result"]
+
     def _run(self, ctx: ReadContext, record: str | None, given: list[Any]) -> Any:
+        return self._carried_out(ctx, record, given).model_dump(mode="json")
+
+    def _carried_out(self, ctx: ReadContext, record: str | None, given: list[Any]) -> Any:
         if self._resource is None:
-            result = self.action.run(ctx, *given)
-        else:
-            key = record_id(self._resource, record or "")
-            result = self.action.run(ctx, crud.load(ctx, self._resource, key), *given)
-        return result.model_dump(mode="json")
+            return self.action.run(ctx, *given)
+        key = record_id(self._resource, record or "")
+        return self.action.run(ctx, crud.load(ctx, self._resource, key), *given)

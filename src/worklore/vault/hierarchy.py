@@ -10,7 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm.exc import StaleDataError
 
 from worklore.kernel.context import Context, ReadContext
 from worklore.kernel.envelope import KEY, DamagedError, Label, lengths, read_label, seal, unseal
@@ -145,19 +147,35 @@ class OpenKey:
         return Label(self.id.bytes, self.generation)
 
 
-def newest_client_key(ctx: ReadContext, client_id: uuid.UUID | None) -> ClientKey | None:
-    """The key that seals what is new of a client; None where nothing was sealed yet."""
-    return ctx.session.scalars(
+def newest_client_key(ctx: ReadContext, client_id: uuid.UUID | None, *, hold: bool = False) -> ClientKey | None:
+    """The key that seals what is new of a client; None where nothing was sealed yet.
+
+    With ``hold`` no other key follows it before this transaction ends, so that nothing is sealed by one that is about
+    to be dropped.
+    """
+    query = (
         select(ClientKey)
-        .where(ClientKey.client_id == client_id if client_id else ClientKey.client_id.is_(None))
-        .where(ClientKey.state == KeyState.active)
+        .where(of_client(client_id), ClientKey.state == KeyState.active)
         .order_by(ClientKey.generation.desc())
         .limit(1)
-    ).one_or_none()
+    )
+    return ctx.session.scalars(query.with_for_update(read=True) if hold else query).one_or_none()
 
 
-def make_client_key(ctx: Context, client_id: uuid.UUID | None, keyring: Keyring, installation: uuid.UUID) -> OpenKey:
-    """A new random key, wrapped by the active vault key; the first generation of its client."""
+def of_client(client_id: uuid.UUID | None) -> ColumnElement[bool]:
+    """The keys of a client; those of the installation for None."""
+    return ClientKey.client_id == client_id if client_id else ClientKey.client_id.is_(None)
+
+
+def make_client_key(
+    ctx: Context, client_id: uuid.UUID | None, keyring: Keyring, installation: uuid.UUID, *, generation: int = 1
+) -> OpenKey:
+    """A new random key, wrapped by the active vault key.
+
+    Raises:
+        StaleDataError: another has made this generation meanwhile; the unit of work begins anew, and finds it.
+        UnavailableError: there is no active vault key, or this hub was started without it.
+    """
     active = active_key(ctx, hold=True)
     if active is None:
         raise UnavailableError(
@@ -171,8 +189,9 @@ def make_client_key(ctx: Context, client_id: uuid.UUID | None, keyring: Keyring,
             code="vault-sealed",
             expected=[active.fingerprint],
         )
-    # Of the keys without a client only one can have this id, as one generation of a client's can be first.
-    made = OpenKey(uuid7() if client_id else installation, client_id, 1, os.urandom(KEY))
+    # Of the keys without a client only one can have this id, as a client has one key of each generation.
+    own = installation if generation == 1 else uuid.uuid5(installation, f"generation {generation}")
+    made = OpenKey(uuid7() if client_id else own, client_id, generation, os.urandom(KEY))
     ctx.session.add(
         ClientKey(
             id=made.id,
@@ -182,7 +201,13 @@ def make_client_key(ctx: Context, client_id: uuid.UUID | None, keyring: Keyring,
             wrapped_key=wrap(made, by, installation),
         )
     )
-    ctx.session.flush()
+    try:
+        ctx.session.flush()
+    except IntegrityError as error:
+        # The flush may have stored what waited beside the key; only the key is for this function to explain.
+        if ClientKey.__tablename__ not in (error.statement or ""):
+            raise
+        raise StaleDataError("another key of this client was made meanwhile") from error
     return made
 
 

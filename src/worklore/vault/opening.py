@@ -40,7 +40,7 @@ def open_vault(database: Database, keyring: Keyring) -> Vault:
     keyring's file, whose path is logged.
     """
     with database.read(SYSTEM) as ctx:
-        installation, first = installation_id(ctx), first_key(ctx, keyring)
+        first = first_key(ctx, keyring)
     made = None
     if first is not None:
         if keyring.file is not None and not keyring:
@@ -51,13 +51,17 @@ def open_vault(database: Database, keyring: Keyring) -> Vault:
             log.info("vault-key-made", file=str(made), next="worklore keys export-kit")
         database.write(partial(begin, key=first))
     with database.read(SYSTEM) as ctx:
-        why = refusal(ctx, keyring)
-    if why is not None:
-        log.warning("vault-sealed", detail=why().detail)
-    vault = Vault(keyring, installation, why)
+        vault = vault_on(ctx, keyring)
+    if vault.refusal is not None:
+        log.warning("vault-sealed", detail=vault.refusal().detail)
     vault.made = made
     database.provide(VAULT, vault)
     return vault
+
+
+def vault_on(ctx: ReadContext, keyring: Keyring) -> Vault:
+    """The vault of a database as these keys open it; it makes none."""
+    return Vault(keyring, installation_id(ctx), refusal(ctx, keyring))
 
 
 def live_nodes(ctx: ReadContext) -> list[HubNode]:

@@ -6,8 +6,7 @@ before the value is opened, and in the same transaction: no row, no value.
 
 import uuid
 from datetime import datetime
-from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 from sqlalchemy import inspect
@@ -16,38 +15,22 @@ from worklore.clients.ownership import client_of
 from worklore.kernel.action import Action, Risk
 from worklore.kernel.context import Context
 from worklore.kernel.crud import load
-from worklore.kernel.envelope import read_label
 from worklore.kernel.errors import BadRequestError, ConflictError, InvalidError
 from worklore.kernel.forms import PORTS, of_form
 from worklore.kernel.types import uuid7
 from worklore.kernel.wire import Clean, UtcTime, WireModel
 from worklore.vault.credential import (
+    CREDENTIAL_SECRETS,
     CREDENTIALS,
     Credential,
     CredentialAction,
     CredentialType,
+    SecretField,
     check,
 )
-from worklore.vault.seal import Place, vault_of
-from worklore.vault.secret import MAX_SECRET, Secret
+from worklore.vault.grant import PermissionLevel, name_keeper, require_right, require_shown
+from worklore.vault.secret import MAX_SECRET
 from worklore.vault.touch import touched
-
-
-class SecretField(StrEnum):
-    """A secret that a credential may hold."""
-
-    password = "password"  # noqa: S105 - the name of a field
-    api_key = "api_key"
-    client_secret = "client_secret"  # noqa: S105 - the name of a field
-    token = "token"  # noqa: S105 - the name of a field
-    connection_string = "connection_string"
-    totp_seed = "totp_seed"
-
-    @property
-    def column(self) -> str:
-        """The attribute of a credential that holds it sealed."""
-        return f"{self.value}_encrypted"
-
 
 Given = Annotated[SecretStr, Field(min_length=1, max_length=MAX_SECRET)]
 
@@ -55,6 +38,7 @@ Given = Annotated[SecretStr, Field(min_length=1, max_length=MAX_SECRET)]
 class Secrets(WireModel):
     """Secrets to seal. None of them is shown again but by revealing it."""
 
+    login: Given | None = None
     password: Given | None = None
     api_key: Given | None = None
     client_secret: Given | None = None
@@ -86,6 +70,10 @@ class NewCredential(Secrets):
     requires_vpn: bool = False
     requires_2fa: bool = False
     is_active: bool = True
+    is_restricted: bool = False
+    """Only those named for it know of it; otherwise roles decide."""
+    allowed_hosts: list[Annotated[str, Clean]] | None = None
+    """Where the hub may send it beside the hosts of its URLs: host, or host:port."""
 
 
 class Reason(WireModel):
@@ -109,6 +97,11 @@ class HeldCredential(WireModel):
     is_active: bool
     version: int
 
+    @classmethod
+    def of(cls, credential: Credential) -> Self:
+        """What a credential is, as it stands now."""
+        return cls.model_validate(credential, from_attributes=True)
+
 
 class Revealed(WireModel):
     """The secrets asked for, by the names of their fields."""
@@ -126,14 +119,17 @@ def store(ctx: Context, body: NewCredential) -> HeldCredential:
     fields = _seal(ctx, credential, body)
     ctx.session.add(credential)
     ctx.session.flush()
-    if ctx.principal.clients is not None:
-        load(ctx, CREDENTIALS, credential.id)
+    if credential.is_restricted:
+        name_keeper(ctx, credential)
+        ctx.session.flush()
+    load(ctx, CREDENTIALS, credential.id)
     touched(ctx, credential, CredentialAction.create, fields)
-    return _held(credential)
+    return HeldCredential.of(credential)
 
 
 def rotate(ctx: Context, credential: Credential, body: Secrets) -> HeldCredential:
     """Replace secrets of a credential by new ones. Those that are not sent stay."""
+    require_right(ctx, credential, PermissionLevel.rotate)
     if not credential.is_active:
         raise ConflictError(
             "The credential is not active.", hint="Set is_active first, or store a new one.", code="credential-inactive"
@@ -142,7 +138,7 @@ def rotate(ctx: Context, credential: Credential, body: Secrets) -> HeldCredentia
     credential.last_rotated_at = ctx.now()
     ctx.session.flush()
     touched(ctx, credential, CredentialAction.rotate, fields)
-    return _held(credential)
+    return HeldCredential.of(credential)
 
 
 def reveal(ctx: Context, credential: Credential, body: Reason) -> Revealed:
@@ -153,36 +149,22 @@ def reveal(ctx: Context, credential: Credential, body: Reason) -> Revealed:
             code="parameter-value",
             parameter="dry_run",
         )
-    holds = _fields(credential)
-    fields = list(dict.fromkeys(body.fields)) or holds
-    absent = [field for field in fields if field not in holds]
-    if absent or not fields:
-        raise ConflictError(
-            f"The credential holds no {absent[0] if absent else 'secret'}.",
-            hint="Rotate it to give it one." if credential.is_active else "It may have been shredded.",
-            code="secret-absent",
-            holds=holds,
-        )
+    require_shown(ctx)
+    require_right(ctx, credential, PermissionLevel.reveal)
+    fields = CREDENTIAL_SECRETS.wanted(credential, body.fields)
     touched(ctx, credential, CredentialAction.reveal, fields, reason=body.reason)
-    vault = vault_of(ctx)
-    return Revealed(
-        id=credential.id,
-        secrets={
-            field: vault.open(ctx, getattr(credential, field.column), _place(credential, field)).reveal()
-            for field in fields
-        },
-    )
+    shown = {field: secret.reveal() for field, secret in CREDENTIAL_SECRETS.opened(ctx, credential, fields).items()}
+    return Revealed(id=credential.id, secrets=shown)
 
 
 def shred(ctx: Context, credential: Credential) -> HeldCredential:
     """Destroy the secrets of a credential for good and retire it. What it opened, and who touched it, stays known."""
-    fields = _fields(credential)
-    for field in fields:
-        setattr(credential, field.column, None)
+    require_right(ctx, credential, PermissionLevel.edit)
+    fields = CREDENTIAL_SECRETS.drop(credential)
     credential.is_active = False
     ctx.session.flush()
     touched(ctx, credential, CredentialAction.delete, fields)
-    return _held(credential)
+    return HeldCredential.of(credential)
 
 
 def _require_parents(ctx: Context, credential: Credential) -> None:
@@ -200,46 +182,7 @@ def _require_parents(ctx: Context, credential: Credential) -> None:
 
 def _seal(ctx: Context, credential: Credential, body: Secrets) -> list[SecretField]:
     """Put the secrets that were sent into the credential, and say which they were."""
-    given: dict[SecretField, SecretStr] = {
-        field: secret for field in SecretField if (secret := getattr(body, field)) is not None
-    }
-    if not given:
-        raise InvalidError(
-            "There is no secret to seal.", hint=f"Send at least one of {', '.join(SecretField)}.", field="password"
-        )
-    vault = vault_of(ctx)
-    for field, text in given.items():
-        try:
-            secret = Secret(text.get_secret_value())
-        except InvalidError as error:
-            error.members = {**error.members, "field": str(field)}
-            raise
-        sealed = vault.seal(ctx, secret, _place(credential, field))
-        setattr(credential, field.column, sealed)
-        credential.key_id = str(uuid.UUID(bytes=read_label(sealed).key_id))
-    return list(given)
-
-
-def _place(credential: Credential, field: SecretField) -> Place:
-    return Place(credential.client_id, Credential.__tablename__, credential.id, field.column)
-
-
-def _fields(credential: Credential) -> list[SecretField]:
-    return [field for field in SecretField if getattr(credential, field.column) is not None]
-
-
-def _held(credential: Credential) -> HeldCredential:
-    return HeldCredential(
-        id=credential.id,
-        client_id=credential.client_id,
-        credential_type=credential.credential_type,
-        service_name=credential.service_name,
-        holds=_fields(credential),
-        key_id=credential.key_id,
-        last_rotated_at=credential.last_rotated_at,
-        is_active=credential.is_active,
-        version=credential.version,
-    )
+    return CREDENTIAL_SECRETS.put(ctx, credential, CREDENTIAL_SECRETS.given(body))
 
 
 STORE_CREDENTIAL: Final = Action(

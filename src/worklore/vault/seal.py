@@ -6,12 +6,17 @@ and places, and nothing of who may do what.
 
 import hmac
 import os
+import time
 import unicodedata
 import uuid
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Final
+
+from sqlalchemy import select
 
 from worklore.kernel import envelope
 from worklore.kernel.access import Principal
@@ -20,7 +25,7 @@ from worklore.kernel.envelope import DamagedError, derive, lengths
 from worklore.kernel.errors import UnavailableError
 from worklore.vault.hierarchy import OpenKey, Refusal, make_client_key, newest_client_key, unwrap
 from worklore.vault.keyring import Keyring
-from worklore.vault.keys import ClientKey
+from worklore.vault.keys import ClientKey, KeyState
 from worklore.vault.secret import Secret
 
 VAULT: Final = "vault"
@@ -28,6 +33,9 @@ VAULT: Final = "vault"
 
 RECORD: Final = "record"
 INDEX: Final = "blind-index"
+KEEP_SECONDS: Final = 5.0
+KEEP_KEYS: Final = 1_024
+"""For how long, and how many, client keys that a read has opened stay open in this process: they are half its cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +86,7 @@ class Vault:
         self.unreadable: SimpleQueue[Unreadable] = SimpleQueue()
         self.made: Path | None = None
         self._installation = installation
+        self._kept: dict[uuid.UUID, tuple[OpenKey, float]] = {}
 
     def seal(self, ctx: Context, value: Secret, place: Place) -> bytes:
         """A secret, sealed for a place. The first of a client makes that client's key.
@@ -99,10 +108,43 @@ class Vault:
         """
         self.require()
         try:
-            key = self._named(ctx, sealed, place)
-            return Secret(envelope.unseal(key.secret, RECORD, sealed, self._bound(place)).decode())
+            return self._unseal(ctx, sealed, place)
         except DamagedError as error:
             raise self._cannot_read(ctx, place) from error
+
+    def opens(self, ctx: ReadContext, sealed: bytes, place: Place) -> bool:
+        """Whether a value opens in a place, for those who look after the vault; nothing is recorded.
+
+        Raises:
+            UnavailableError: the vault is sealed.
+        """
+        self.require()
+        try:
+            self._unseal(ctx, sealed, place)
+        except DamagedError:
+            return False
+        return True
+
+    def knows(self, ctx: ReadContext, sealed: bytes) -> bool:
+        """Whether the client key that a value names is there; not whether the value opens."""
+        try:
+            key_id = key_of(sealed)
+        except DamagedError:
+            return False
+        return self._still_open(key_id) is not None or ctx.session.get(ClientKey, key_id) is not None
+
+    def has(self, row: ClientKey) -> bool:
+        """Whether a client's key can be unwrapped."""
+        try:
+            unwrap(row, self.keyring, self._installation)
+        except DamagedError:
+            return False
+        return True
+
+    def make_key(self, ctx: Context, client_id: uuid.UUID | None, generation: int) -> uuid.UUID:
+        """A further key of a client, which seals from now on; its id."""
+        self.require()
+        return make_client_key(ctx, client_id, self.keyring, self._installation, generation=generation).id
 
     def blind_index(self, ctx: ReadContext, client_id: uuid.UUID | None, field: str, text: str) -> bytes:
         """32 bytes by which equal texts of one client and field are found without opening any.
@@ -115,11 +157,25 @@ class Vault:
         key = self._newest(ctx, place)
         if key is None and isinstance(ctx, Context):
             key = make_client_key(ctx, client_id, self.keyring, self._installation)
-        if key is None:
-            return os.urandom(envelope.KEY)
-        same = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).strip().casefold())
-        own = derive(key.secret, INDEX, client_id.bytes if client_id else b"", field.encode())
-        return hmac.digest(own, same.encode(), "sha256")
+        return os.urandom(envelope.KEY) if key is None else _index(key, field, _folded(text))
+
+    def blind_indexes(
+        self, ctx: ReadContext, clients: Collection[uuid.UUID] | None, field: str, text: str
+    ) -> list[bytes]:
+        """The blind indexes of a text for each of the clients; None stands for all of them and the installation.
+
+        One for each generation of a client's key, since what is not sealed anew yet has its index by the former one.
+        A key that does not open gives none.
+        """
+        self.require()
+        wanted = (
+            select(ClientKey) if clients is None else select(ClientKey).where(ClientKey.client_id.in_(sorted(clients)))
+        )
+        same, found = _folded(text), list[bytes]()
+        for row in ctx.session.scalars(wanted.where(ClientKey.state != KeyState.retired)):
+            with suppress(DamagedError):
+                found.append(_index(unwrap(row, self.keyring, self._installation), field, same))
+        return found
 
     def require(self) -> None:
         """Raise unless the vault answers."""
@@ -127,21 +183,39 @@ class Vault:
             raise self.refusal()
 
     def _newest(self, ctx: ReadContext, place: Place) -> OpenKey | None:
-        row = newest_client_key(ctx, place.client_id)
+        row = newest_client_key(ctx, place.client_id, hold=isinstance(ctx, Context))
         try:
             return None if row is None else unwrap(row, self.keyring, self._installation)
         except DamagedError as error:
             raise self._cannot_read(ctx, place) from error
 
+    def _unseal(self, ctx: ReadContext, sealed: bytes, place: Place) -> Secret:
+        key = self._named(ctx, sealed, place)
+        return Secret(envelope.unseal(key.secret, RECORD, sealed, self._bound(place)).decode())
+
     def _named(self, ctx: ReadContext, sealed: bytes, place: Place) -> OpenKey:
-        label = envelope.read_label(sealed)
-        try:
-            row = ctx.session.get(ClientKey, uuid.UUID(bytes=label.key_id))
-        except ValueError as error:
-            raise DamagedError from error
-        if row is None or row.client_id != place.client_id:
+        key_id = key_of(sealed)
+        key = self._still_open(key_id)
+        if key is None:
+            row = ctx.session.get(ClientKey, key_id)
+            if row is None:
+                raise DamagedError
+            key = unwrap(row, self.keyring, self._installation)
+            # What a writer sees may be undone yet.
+            if not isinstance(ctx, Context):
+                self._keep(key)
+        if key.client_id != place.client_id:
             raise DamagedError
-        return unwrap(row, self.keyring, self._installation)
+        return key
+
+    def _still_open(self, key_id: uuid.UUID) -> OpenKey | None:
+        key, until = self._kept.get(key_id, (None, 0.0))
+        return key if time.monotonic() < until else None
+
+    def _keep(self, key: OpenKey) -> None:
+        if len(self._kept) >= KEEP_KEYS:
+            self._kept.clear()
+        self._kept[key.id] = key, time.monotonic() + KEEP_SECONDS
 
     def _bound(self, place: Place) -> tuple[bytes, ...]:
         return (lengths(self._installation.bytes, *place.parts()),)
@@ -155,6 +229,28 @@ class Vault:
             record=str(place.record_id),
             field=place.field,
         )
+
+
+def key_of(sealed: bytes) -> uuid.UUID:
+    """The id of the client key that a sealed value names; nothing of it is proven.
+
+    Raises:
+        DamagedError: it is no sealed value.
+    """
+    try:
+        return uuid.UUID(bytes=envelope.read_label(sealed).key_id)
+    except ValueError as error:
+        raise DamagedError from error
+
+
+def _folded(text: str) -> bytes:
+    """The form in which texts are compared by their index."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).strip().casefold()).encode()
+
+
+def _index(key: OpenKey, field: str, same: bytes) -> bytes:
+    own = derive(key.secret, INDEX, key.client_id.bytes if key.client_id else b"", field.encode())
+    return hmac.digest(own, same, "sha256")
 
 
 def vault_of(ctx: ReadContext) -> Vault:

@@ -12,7 +12,8 @@ def touched(
 ) -> CredentialAuditLog:
     """Write down who does what with which secrets of a credential. No row, no value: it is stored when this returns.
 
-    The address a request came from is in the log of requests, under the same request id.
+    With the row goes an entry of the change audit that holds its digest, so that nobody changes the row unseen. The
+    address a request came from is in the log of requests, under the same request id.
 
     Args:
         ctx: the unit of work that does it.
