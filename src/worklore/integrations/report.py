@@ -9,7 +9,6 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 from sqlalchemy import ColumnElement, func, or_, select
-from sqlalchemy.orm import InstrumentedAttribute
 
 from worklore.integrations.credential import INTEGRATION_CREDENTIALS, IntegrationCredential
 from worklore.integrations.probe import ProbeOutcome
@@ -70,17 +69,15 @@ class CredentialReport(WireModel):
 
 @dataclass(frozen=True, slots=True)
 class _Noun:
-    """A noun that is reported: where its name and its expiry stand."""
+    """A noun that is reported: the attributes in which its name and its expiry stand."""
 
     resource: Resource
-    name: InstrumentedAttribute[str]
-    expires: InstrumentedAttribute[datetime | None]
+    name: str
+    expires: str
 
 
-_CREDENTIALS: Final = _Noun(CREDENTIALS, Credential.service_name, Credential.expires_at)
-_INTEGRATIONS: Final = _Noun(
-    INTEGRATION_CREDENTIALS, IntegrationCredential.integration_name, IntegrationCredential.oauth_expires_at
-)
+_CREDENTIALS: Final = _Noun(CREDENTIALS, "service_name", "expires_at")
+_INTEGRATIONS: Final = _Noun(INTEGRATION_CREDENTIALS, "integration_name", "oauth_expires_at")
 
 
 def report(ctx: ReadContext, body: ReportAsked) -> CredentialReport:
@@ -105,7 +102,7 @@ def _late(noun: _Noun, soon: datetime, old: datetime) -> ColumnElement[bool]:
     """The rows that expire before ``soon`` or were last given their secrets before ``old``."""
     model: Any = noun.resource.model
     given = func.coalesce(model.last_rotated_at, model.created_at, type_=model.created_at.type)
-    return or_(noun.expires <= soon, given <= old)
+    return or_(getattr(model, noun.expires) <= soon, given <= old)
 
 
 def _found(ctx: ReadContext, noun: _Noun, *conditions: ColumnElement[bool]) -> list[Reported]:
@@ -115,17 +112,16 @@ def _found(ctx: ReadContext, noun: _Noun, *conditions: ColumnElement[bool]) -> l
     visible = visibility(noun.resource, ctx.principal)
     if visible is not None:
         wanted = wanted.where(visible)
-    rows = ctx.session.scalars(
-        wanted.order_by(noun.expires.is_(None), noun.expires, model.id).limit(MAX_ITEMS + 1)
-    ).all()
+    expires = getattr(model, noun.expires)
+    rows = ctx.session.scalars(wanted.order_by(expires.is_(None), expires, model.id).limit(MAX_ITEMS + 1)).all()
     return [
         Reported(
             noun=noun.resource.name,
             id=row.id,
             client_id=getattr(row, "client_id", None),
-            name=getattr(row, noun.name.key),
+            name=getattr(row, noun.name),
             concerns=[],
-            expires_at=getattr(row, noun.expires.key),
+            expires_at=getattr(row, noun.expires),
             last_rotated_at=row.last_rotated_at or row.created_at,
             last_test_status=getattr(row, "last_test_status", None),
         )

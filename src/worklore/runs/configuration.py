@@ -41,7 +41,7 @@ class ValueType(StrEnum):
 class SecretValue(StrEnum):
     """The one secret of a setting."""
 
-    value = "value"
+    text = "value"
 
 
 class Configuration(Stamped, Base):
@@ -109,7 +109,7 @@ def _seal(ctx: Context, configuration: Configuration) -> None:
     # The mask first: the vault may have to store a key, and that stores whatever waits to be stored.
     configuration.value = MASK
     configuration.id = configuration.id or uuid7()
-    CONFIGURATION_SECRETS.seal(ctx, configuration, SecretValue.value, secret)
+    CONFIGURATION_SECRETS.seal(ctx, configuration, SecretValue.text, secret)
 
 
 def _anew(field: str, why: str) -> InvalidError:
@@ -135,7 +135,7 @@ def value_of(ctx: ReadContext, key: str) -> Any:
     if found is None:
         raise NotFoundError(f"There is no configuration with the key {key[:80]}.")
     sealed = found.value_encrypted is not None
-    text = CONFIGURATION_SECRETS.open(ctx, found, SecretValue.value).reveal() if sealed else found.value
+    text = CONFIGURATION_SECRETS.open(ctx, found, SecretValue.text).reveal() if sealed else found.value
     match found.value_type:
         case ValueType.string:
             return text

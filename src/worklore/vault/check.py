@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import func, or_, select
 
 from worklore.kernel.context import ReadContext
-from worklore.vault.fields import Holder, column_of
+from worklore.vault.fields import Holder
 from worklore.vault.keys import ClientKey
 from worklore.vault.seal import vault_of
 
@@ -34,7 +34,7 @@ class Checked:
 
 
 def check(
-    ctx: ReadContext, holders: Sequence[Holder[Any]], tell: Callable[[int, int], None] = lambda *_: None
+    ctx: ReadContext, holders: Sequence[Holder[Any]], tell: Callable[[int, int], None] = lambda _, __: None
 ) -> Checked:
     """Open every client key and every sealed value. ``tell`` hears how many records are done, of how many.
 
@@ -68,4 +68,4 @@ def check(
 
 
 def _holding(holder: Holder[Any]) -> Any:
-    return or_(*(getattr(holder.model, column_of(field)).is_not(None) for field in holder.fields))
+    return or_(*(column.is_not(None) for column in holder.columns))

@@ -38,6 +38,11 @@ class Holder(Generic[F]):
     fields: type[F]
     indexed: frozenset[F] = frozenset()
 
+    @property
+    def columns(self) -> list[Any]:
+        """The sealed columns, of the class."""
+        return [getattr(self.model, column_of(field)) for field in self.fields]
+
     def held(self, record: Any) -> list[F]:
         """Which secrets a record holds."""
         return [field for field in self.fields if getattr(record, column_of(field)) is not None]

@@ -130,7 +130,7 @@ def _reseal_some(
 def _own(holder: Holder[Any], client: uuid.UUID | None) -> ColumnElement[bool]:
     """The records of a table that hold a secret of a client; of the installation for None."""
     model = holder.model
-    holding = or_(*(getattr(model, column_of(field)).is_not(None) for field in holder.fields))
+    holding = or_(*(column.is_not(None) for column in holder.columns))
     if not hasattr(model, "client_id"):
         return holding if client is None else false()
     return and_(holding, model.client_id == client if client else model.client_id.is_(None))
@@ -143,8 +143,9 @@ def _drop(ctx: Context, holders: Sequence[Holder[Any]], client: uuid.UUID | None
         ConflictError: something is.
     """
     for holder in holders:
-        columns = [getattr(holder.model, column_of(field)) for field in holder.fields]
-        values = ctx.session.execute(select(*columns).where(_own(holder, client)).execution_options(yield_per=BATCH))
+        values = ctx.session.execute(
+            select(*holder.columns).where(_own(holder, client)).execution_options(yield_per=BATCH)
+        )
         left = sum(1 for row in values for value in row if value is not None and key_of(value) != newest)
         if left:
             raise ConflictError(
