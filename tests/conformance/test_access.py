@@ -48,7 +48,12 @@ OPEN = {
 }
 """The operations that need no token."""
 
-SELF = {("GET", "/api/v1/me"), ("POST", "/api/v1/auth/password"), ("GET", "/api/v1/audit/checkpoint")}
+SELF = {
+    ("GET", "/api/v1/me"),
+    ("POST", "/api/v1/auth/password"),
+    ("GET", "/api/v1/audit/checkpoint"),
+    ("POST", "/api/v1/audit/checkpoint/compare"),
+}
 """Operations about the caller alone, and what everybody signed in keeps as a witness; they need no scope."""
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "openapi.json"
