@@ -40,7 +40,7 @@ WORKLORE_TEST_POSTGRES_URL ?= postgresql://postgres@127.0.0.1:5432/postgres
 WORKLORE_TEST_MARIADB_URL ?= mariadb://root@127.0.0.1:3306/
 export WORKLORE_TEST_POSTGRES_URL WORKLORE_TEST_MARIADB_URL
 
-.PHONY: help setup run demo test test-quick report kill race tamper fuzz canaries matrix mutations rotate check format bench reference migration constraints clean setup-dev
+.PHONY: help setup run demo test test-quick report kill race tamper million fuzz canaries matrix mutations rotate check format bench reference migration constraints clean setup-dev
 
 help: ## Show this list
 	@echo 'Worklore. The targets:'
@@ -73,8 +73,11 @@ report: setup-dev ## Run all tests and write the results per database as a page:
 kill: setup-dev ## Replay transcripts twice under 50 kill -9 of hooks, flusher and hub; fails on any loss (TRANSCRIPTS, ARGS)
 	@$(IN_PROJECT) exec $(BIN)/python -m tests.faults $(ARGS) $(if $(TRANSCRIPTS),'$(abspath $(TRANSCRIPTS))')
 
-tamper: setup-dev ## Change 10,000 entries of the change audit, each to be found; 100,000 by twelve writers without a false alarm
-	@$(IN_PROJECT) WORKLORE_TAMPER_ROUNDS=50 WORKLORE_AUDIT_EACH=8000 exec $(BIN)/python -m pytest -q tests/audit $(ARGS)
+tamper: setup-dev ## Change 10,000 entries of the change audit and 3,000 of what it witnesses, each to be found; 100,000 by twelve writers without a false alarm
+	@$(IN_PROJECT) WORKLORE_TAMPER_ROUNDS=50 WORKLORE_WITNESS_ROUNDS=65 WORKLORE_AUDIT_EACH=8000 exec $(BIN)/python -m pytest -q tests/audit $(ARGS)
+
+million: setup-dev ## A million audit entries by four writers on each database: no false alarm, and how fast and in what memory they verify
+	@$(IN_PROJECT) WORKLORE_AUDIT_ENTRIES=1000000 exec $(BIN)/python -m pytest -s -q -p no:xdist tests/audit/test_scale.py $(ARGS)
 
 race: setup-dev ## Twelve writers for half a minute and 500 raced keys on each database; fails when an acknowledged change is lost
 	@$(IN_PROJECT) WORKLORE_RACE_SECONDS=30 WORKLORE_RACE_KEYS=500 exec $(BIN)/python -m pytest -s -q tests/kernel/test_concurrency.py tests/kernel/test_cascade.py $(ARGS)

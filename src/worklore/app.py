@@ -17,6 +17,7 @@ from worklore.identity.setup import first_user, is_set_up, new_code
 from worklore.identity.token import Authenticator
 from worklore.identity.uses import Uses
 from worklore.kernel.access import SYSTEM
+from worklore.kernel.ballast import Ballast
 from worklore.kernel.context import Context
 from worklore.kernel.epoch import ensure_epoch
 from worklore.kernel.errors import UnavailableError
@@ -29,6 +30,7 @@ from worklore.memory.recollection import warm
 from worklore.ops import audit_chain, audit_witness, backup_schedules, backups, hub_key, migrate
 from worklore.ops.api_audit import Journal, Mover
 from worklore.ops.backup import BackupType
+from worklore.ops.dump import sqlite_file
 from worklore.ops.retention import expire, kept
 from worklore.ops.sealed_file import read_secret
 from worklore.resources import CATALOG
@@ -150,7 +152,8 @@ def build(settings: Settings, *, upgrade: bool = False) -> Hub:
         database.write(partial(_prepare, key=key))
         vault = open_vault(database, keyring(settings))
         database.provide(KEEPER, ShareKeeper(key.sharing, settings.public_url))
-        journal = Journal(settings.data / "api-audit")
+        _reserve(database, settings)
+        journal = Journal(settings.data / "api-audit", database.make_room)
     except BaseException:
         database.close()
         raise
@@ -175,6 +178,14 @@ def build(settings: Settings, *, upgrade: bool = False) -> Hub:
     answers = create_app(gateway, settings, on_start=start, newest=lambda: witness.newest)
     app = SafeHeaders(ApiAudit(answers, journal, Bodies(ROOT, CATALOG)))
     return Hub(settings, database, gateway, runner, requests, uses, witness, vault, watch, app)
+
+
+def _reserve(database: Database, settings: Settings) -> None:
+    """Keep some room beside a SQLite file for when the disk is full."""
+    if database.is_sqlite and settings.ballast_mib:
+        file = sqlite_file(database.url)
+        database.ballast = Ballast(file.with_name(f"{file.name}.ballast"), settings.ballast_mib << 20)
+        database.ballast.renew()
 
 
 def keyring(settings: Settings) -> Keyring:

@@ -12,7 +12,7 @@ import json
 import os
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -37,6 +37,8 @@ _TEXTS = ("id", "epoch", "root", "key_id", "signature", "public_key")
 _NUMBERS = ("at", "records")
 
 Told = dict[str, Any]
+Borne = Callable[[dict[str, Any]], bool]
+"""Asks the hub whether it still has the entries that a checkpoint's heads name."""
 
 
 @dataclass(frozen=True)
@@ -47,16 +49,18 @@ class Alarm:
     code: str
 
 
-def keep(home: Path, hub: str, told: object) -> str | None:
+def keep(home: Path, hub: str, told: object, borne_out: Borne) -> str | None:
     """Remember a checkpoint that `hub` gave. The code of what is wrong with it, None when nothing is.
 
-    Only the flusher calls it, while it holds its lock. OSError when nothing can be written.
+    That numbers have grown does not show that what was there before is there still: `borne_out` asks the hub, once for
+    each new checkpoint. Only the flusher calls this, while it holds its lock. OSError when nothing can be written;
+    what `borne_out` raises is passed on, and then nothing is kept.
     """
     checkpoint = _understood(told)
     if checkpoint is None:
         return None if told is None else "checkpoint-unreadable"
     kept = [each for each in remembered(home) if each.get("hub") == hub]
-    code = _wrong(kept, checkpoint)
+    code = _wrong(kept, checkpoint, borne_out)
     if code is not None:
         _alarm(home, hub, code, kept[-1] if kept else None, checkpoint)
     elif not kept or _is_news(kept[-1], checkpoint):
@@ -96,7 +100,7 @@ def restored_at(home: Path, hub: str) -> float | None:
 # --- one against the other
 
 
-def _wrong(kept: list[Told], told: Told) -> str | None:
+def _wrong(kept: list[Told], told: Told, borne_out: Borne) -> str | None:
     if not _is_signed(told):
         return "checkpoint-forged"
     if not kept:
@@ -106,14 +110,14 @@ def _wrong(kept: list[Told], told: Told) -> str | None:
         return "checkpoint-other-key"
     if told["epoch"] != last["epoch"]:
         return "checkpoint-former-life" if any(told["epoch"] == each["epoch"] for each in kept) else None
-    if _extends(last, told) or (told["at"] <= last["at"] and _extends(told, last)):
+    if told["id"] == last["id"] or borne_out(last["heads"]):
         return None
     return "checkpoint-not-extended"
 
 
 def _is_news(last: Told, told: Told) -> bool:
-    """False for one that is known, and for an older one, which another process of the hub may still have."""
-    return bool(told["id"] != last["id"] and (told["epoch"] != last["epoch"] or told["at"] > last["at"]))
+    """False for one that tells no more, and for an older one, which another process of the hub may still have."""
+    return bool(told["epoch"] != last["epoch"] or (told["heads"] != last["heads"] and _extends(last, told)))
 
 
 def _extends(earlier: Told, later: Told) -> bool:

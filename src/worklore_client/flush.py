@@ -213,10 +213,18 @@ def send_transcript(run: Run, note: Note) -> None:
 
 def _remember(run: Run, checkpoint: object) -> None:
     """Keep the checkpoint of the hub's audit that came along. What is wrong with it holds up no transcript."""
+
+    def borne_out(heads: dict[str, Any]) -> bool:
+        return not run.hub.post("audit/checkpoint/compare", {"heads": heads})["gone"]
+
     try:
-        code = checkpoints.keep(run.home, run.config.hub, checkpoint)
+        code = checkpoints.keep(run.home, run.config.hub, checkpoint, borne_out)
     except OSError as error:
         code = f"checkpoint-{errno.errorcode.get(error.errno or 0, 'unwritable')}"
+    except HubError as error:
+        code = f"checkpoint-{_code(error)}"
+    except KeyError:
+        code = "checkpoint-unanswered"
     if code is not None:
         log(str(run.home), "flush", code)
 

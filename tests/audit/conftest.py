@@ -1,8 +1,10 @@
 """Databases whose change audit is chained, and the means to change it as whoever has their password could."""
 
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from sqlalchemy.engine import URL
 from tests.conftest import drop_database, make_database, unique
 from worklore.clients.client import Client, ClientType
 from worklore.identity.keys import HubKey, load_key
+from worklore.kernel import types
 from worklore.kernel.audit import CHAINS
 from worklore.kernel.chain import Chains
 from worklore.kernel.context import Context
@@ -90,6 +93,15 @@ def adding(name: str = "") -> Callable[[Context], None]:
         ctx.session.add(Client(name=name or unique("client"), type=ClientType.internal, notes='{"a": 1.50}  Größe '))
 
     return work
+
+
+@contextmanager
+def at(nanoseconds: int) -> Iterator[None]:
+    """As if it were that time; ids that are made meanwhile hold up no later ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(types, "_last_tick", types.__dict__["_last_tick"])
+        patch.setattr(time, "time_ns", lambda: nanoseconds)
+        yield
 
 
 @pytest.fixture(scope="session")

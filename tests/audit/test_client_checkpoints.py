@@ -120,16 +120,18 @@ def test_checkpoints_come_with_every_sync_and_go_on_from_each_other(site: Site) 
         assert (verdict.state, verdict.checkpoints >= 2) == (State.intact, True)
 
 
-def test_an_end_that_was_cut_off_raises_the_alarm(site: Site) -> None:
+@pytest.mark.parametrize("grown", [1, 9], ids=["still shorter", "longer again"])
+def test_an_end_that_was_cut_off_raises_the_alarm(site: Site, capfd: pytest.CaptureFixture[str], grown: int) -> None:
     with site.hub() as hub:
         more(hub)
         site.sync()
         more(hub)
         kept = site.sync()
         cut_off(hub, 4)
+        for _ in range(grown):
+            hub.database.write(adding())
         hub.hub.witness.testify()
-        hub.database.write(adding())
-        hub.hub.witness.testify()
+        assert "run worklore audit verify" in "".join(capfd.readouterr())
         assert site.sync() == kept
         assert site.alarm() == "checkpoint-not-extended"
         assert "checkpoint-not-extended" in (site.home / "hook.log").read_text()
@@ -191,7 +193,7 @@ def test_a_restore_that_is_announced_is_a_warning(site: Site) -> None:
         check = site.audit_check()
         assert (check["state"], "restored" in check["detail"]) == ("warning", True)
         assert site.command(STATUS).returncode == 0
-        assert checkpoints.keep(site.home, hub.url, former) == "checkpoint-former-life"
+        assert checkpoints.keep(site.home, hub.url, former, there) == "checkpoint-former-life"
 
 
 FORGERIES: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -208,7 +210,7 @@ FORGERIES: dict[str, Callable[[dict[str, Any]], Any]] = {
 @pytest.mark.parametrize("forge", FORGERIES.values(), ids=FORGERIES.keys())
 def test_a_forged_checkpoint_is_told_as_such(tmp_path: Path, forge: Callable[[dict[str, Any]], Any]) -> None:
     told = made(KEY, {"a.0.k": (7, "0" * 64)})
-    assert checkpoints.keep(tmp_path, "https://hub.example.com", forge(told)) == "checkpoint-forged"
+    assert checkpoints.keep(tmp_path, "https://hub.example.com", forge(told), there) == "checkpoint-forged"
     assert checkpoints.remembered(tmp_path) == []
     assert checkpoints.alarm(tmp_path) is not None
 
@@ -239,24 +241,28 @@ def made(key: Ed25519PrivateKey, heads: dict[str, tuple[int, str]], at: int = 1)
 
 def test_another_key_is_an_alarm_and_another_hub_is_none(tmp_path: Path) -> None:
     hub, heads = "https://hub.example.com", {"a.0.k": (7, "0" * 64)}
-    assert checkpoints.keep(tmp_path, hub, made(KEY, heads)) is None
+    assert checkpoints.keep(tmp_path, hub, made(KEY, heads), there) is None
     other = Ed25519PrivateKey.generate()
-    assert checkpoints.keep(tmp_path, "https://other.example.com", made(other, {"b.0.k": (1, "1" * 64)})) is None
-    assert checkpoints.keep(tmp_path, hub, made(other, heads, at=2)) == "checkpoint-other-key"
+    assert checkpoints.keep(tmp_path, "https://other.example.com", made(other, {"b.0.k": (1, "1" * 64)}), there) is None
+    assert checkpoints.keep(tmp_path, hub, made(other, heads, at=2), there) == "checkpoint-other-key"
     assert len(checkpoints.remembered(tmp_path)) == 2
 
 
 def test_an_older_one_from_another_process_of_the_hub_is_no_news(tmp_path: Path) -> None:
+    """What tells is whether the hub still has what is remembered here, not whose clock is ahead."""
     hub = "https://hub.example.com"
-    old = made(KEY, {"a.0.k": (7, "0" * 64)}, at=1)
+    old = made(KEY, {"a.0.k": (7, "0" * 64)}, at=5)
     new = made(KEY, {"a.0.k": (9, "1" * 64), "b.0.k": (1, "2" * 64)}, at=2)
-    assert [checkpoints.keep(tmp_path, hub, told) for told in (new, old, new)] == [None] * 3
+    assert [checkpoints.keep(tmp_path, hub, told, there) for told in (new, old, new)] == [None] * 3
     assert [each["id"] for each in checkpoints.remembered(tmp_path)] == [new["id"]]
-    # The same later on is no older one.
-    late = made(KEY, {"a.0.k": (7, "0" * 64)}, at=3)
-    gone = made(KEY, {"a.0.k": (9, "1" * 64)}, at=4)
-    for told in (late, gone):
-        assert checkpoints.keep(tmp_path, hub, told) == "checkpoint-not-extended"
+    more = made(KEY, {"a.0.k": (12, "3" * 64), "b.0.k": (1, "2" * 64)}, at=9)
+    assert checkpoints.keep(tmp_path, hub, more, lambda heads: heads != new["heads"]) == "checkpoint-not-extended"
+    assert len(checkpoints.remembered(tmp_path)) == 1
+
+
+def there(_: dict[str, Any]) -> bool:
+    """The hub has what it is asked for."""
+    return True
 
 
 def test_the_file_is_bounded_and_outlives_a_torn_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,19 +270,19 @@ def test_the_file_is_bounded_and_outlives_a_torn_line(tmp_path: Path, monkeypatc
     hub = "https://hub.example.com"
     told = [made(KEY, {"a.0.k": (number, f"{number:064}")}, at=number) for number in range(1, 9)]
     for each in told[:3]:
-        assert checkpoints.keep(tmp_path, hub, each) is None
+        assert checkpoints.keep(tmp_path, hub, each, there) is None
     file = tmp_path / checkpoints.KEPT
     file.write_bytes(file.read_bytes()[:-40])
     for each in told[3:]:
-        assert checkpoints.keep(tmp_path, hub, each) is None
+        assert checkpoints.keep(tmp_path, hub, each, there) is None
     assert [each["at"] for each in checkpoints.remembered(tmp_path)] == [4, 5, 6, 7, 8]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize("told", [[], "x", {}, {"heads": {}}, {"id": 1}, {**made(KEY, {}), "heads": {"a": "b"}}])
 def test_what_is_no_checkpoint_is_noted_and_no_alarm(tmp_path: Path, told: object) -> None:
-    assert checkpoints.keep(tmp_path, "https://hub.example.com", told) == "checkpoint-unreadable"
-    assert checkpoints.keep(tmp_path, "https://hub.example.com", None) is None
+    assert checkpoints.keep(tmp_path, "https://hub.example.com", told, there) == "checkpoint-unreadable"
+    assert checkpoints.keep(tmp_path, "https://hub.example.com", None, there) is None
     assert checkpoints.alarm(tmp_path) is None
 
 

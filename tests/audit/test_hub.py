@@ -26,7 +26,7 @@ def audit(folder: Path, *arguments: str, url: str = "") -> subprocess.CompletedP
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=600,
     )
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
-from tests.audit.conftest import BEGUN, Chained
+from tests.audit.conftest import BEGUN, Chained, at
 from tests.audit.test_hub import audit
 from tests.audit.test_witness import CREDENTIALS, TOUCHES, ask, credential, renew, touch
 from worklore.kernel.audit import AuditEntry
@@ -31,11 +31,9 @@ LONG_AGO = 400 * 86_400 * 10**9
 BEFORE = datetime.now(UTC) - timedelta(days=100)
 
 
-def age(made: Chained, monkeypatch: pytest.MonkeyPatch) -> Chained:
+def age(made: Chained) -> Chained:
     """What happened four hundred days ago by two processes, and what happened now."""
-    then = time.time_ns() - LONG_AGO
-    with monkeypatch.context() as clock:
-        clock.setattr(time, "time_ns", lambda: then)
+    with at(time.time_ns() - LONG_AGO):
         made.begin()
         made.old = [made.database.write(lambda ctx: credential(ctx, b"first").id) for _ in range(2)]
         made.database.write(partial(touch, count=3))
@@ -51,18 +49,18 @@ def age(made: Chained, monkeypatch: pytest.MonkeyPatch) -> Chained:
 
 
 @pytest.fixture
-def aged(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Chained]:
+def aged(template: Path, tmp_path: Path) -> Iterator[Chained]:
     """On SQLite alone."""
     shutil.copyfile(template, tmp_path / "hub.db")
-    made = age(Chained(understood(f"sqlite:///{tmp_path / 'hub.db'}"), tmp_path), monkeypatch)
+    made = age(Chained(understood(f"sqlite:///{tmp_path / 'hub.db'}"), tmp_path))
     yield made
     made.close()
 
 
-def test_on_each_database(database_url: URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_each_database(database_url: URL, tmp_path: Path) -> None:
     made = Chained(database_url, tmp_path)
     try:
-        age(made, monkeypatch)
+        age(made)
         nothing_goes_that_was_not_cut(made, "DELETE FROM audit_log WHERE seq = 1")
         old_entries_go_and_what_is_left_verifies(made)
         nothing_goes_that_was_not_cut(

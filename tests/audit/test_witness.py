@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, delete, insert, select, update
 
-from tests.audit.conftest import Chained
+from tests.audit.conftest import Chained, at
 from tests.conftest import unique
 from worklore.kernel.audit import CODES, AuditEntry, covered, unaudited
 from worklore.kernel.context import Context
@@ -288,8 +288,7 @@ def test_what_retention_has_taken_is_not_missed(everywhere: Chained, monkeypatch
     chained = everywhere
     before = chained.verify().requests
     ten_days_ago = time.time_ns() - 10 * 86_400 * 10**9
-    with monkeypatch.context() as clock:
-        clock.setattr(time, "time_ns", lambda: ten_days_ago)
+    with at(ten_days_ago):
         ask(chained, 6)
     ask(chained, 3)
     assert chained.verify().requests == before + 9

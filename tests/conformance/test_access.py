@@ -57,6 +57,7 @@ SELF = {
     ("POST", "/api/v1/auth/second-factor/confirm"),
     ("POST", "/api/v1/auth/second-factor/remove"),
     ("GET", "/api/v1/audit/checkpoint"),
+    ("POST", "/api/v1/audit/checkpoint/compare"),
 }
 """Operations about the caller alone, and what everybody signed in keeps as a witness; they need no scope."""
 

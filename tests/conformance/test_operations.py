@@ -102,7 +102,8 @@ def test_every_operation_says_what_it_is_and_what_it_needs() -> None:
         assert operation["tags"], path
         assert operation.get("description"), (method, path)
         assert operation["x-risk"] in {"read", "write", "destructive", "secret"}, path
-        own = path in {"me", "audit/checkpoint"} or path.startswith("auth/")  # what everybody may do about themselves
+        # What everybody may do about themselves, and see of where the audit stands.
+        own = path == "me" or path.startswith(("auth/", "audit/checkpoint"))
         assert own or "x-scope" in operation or operation.get("security") == [], path
         body = operation.get("requestBody", {}).get("content", {}).get("application/json")
         if body is not None and "x-scope" in operation and "$ref" not in body["schema"]:
@@ -289,6 +290,7 @@ UNOFFERED = {
     "agent_clients": "a limit of an agent: set with the agent's own rights",
     "api_token_clients": "a limit of a token: set when it is made",
     "audit_checkpoints": KERNEL,
+    "audit_cuts": KERNEL,
     "audit_log": "offered as /audit, with filters of its own",
     "client_keys": KEYS,
     "deployment_links": "a link, made and removed by the deployment event's verbs",

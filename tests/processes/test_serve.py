@@ -230,7 +230,7 @@ def data(stopped: Path, tmp_path: Path) -> Path:
 def test_asked_to_stop_it_leaves_nothing_open(stopped: Path) -> None:
     left = {path.name for path in stopped.iterdir()}
     chain = {"audit-checkpoints.jsonl", "audit-node-1", "audit-node-1.lock"}
-    assert left == {"worklore.db", "worklore.db.lock", "hub.key", "keyring", "api-audit"} | chain
+    assert left == {"worklore.db", "worklore.db.lock", "worklore.db.ballast", "hub.key", "keyring", "api-audit"} | chain
     assert all((stopped / name).stat().st_mode & 0o077 == 0 for name in left)
 
 

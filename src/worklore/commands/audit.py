@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import sys
 import uuid
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import select
+from sqlalchemy import inspect, select
 
 import worklore.resources  # noqa: F401 - every table, so that every sealed field is known
 from worklore.identity.keys import HubKey, load_key
@@ -25,8 +26,9 @@ from worklore.kernel.settings import Settings, load
 from worklore.kernel.transaction import Database
 from worklore.kernel.types import iso, wire_value
 from worklore.ops import migrate
-from worklore.ops.audit_chain import CHECKPOINT_FILE, ENTRY, KEY_FILE, Checkpoint, join, of_file, streamed
+from worklore.ops.audit_chain import CHECKPOINT_FILE, ENTRY, KEY_FILE, Checkpoint, accept, join, of_file, streamed
 from worklore.ops.audit_findings import Break
+from worklore.ops.audit_grants import statements
 from worklore.ops.audit_prune import prune
 from worklore.ops.audit_verify import State, Verdict, verify
 from worklore.ops.dump import looking
@@ -53,6 +55,11 @@ def add(commands: Any) -> None:
     cut.add_argument("--before", type=_day, required=True, metavar="DATE", help="such as 2025-01-01, in UTC")
     cut.add_argument("--export", type=Path, required=True, metavar="FILE", help="a new file, which gets the entries")
     cut.set_defaults(run=_prune)
+    accept = tasks.add_parser("accept-key", help="go on with the present hub.key, as the one before is lost for good")
+    accept.set_defaults(run=_accept)
+    grants = tasks.add_parser("grants", help="print what gives a database user what a hub needs, and no more")
+    grants.add_argument("user", type=_user, help="hub, or hub@192.0.2.7 on MariaDB")
+    grants.set_defaults(run=_grants)
     history = tasks.add_parser("history", help="what was done to a record, the oldest first")
     history.add_argument("record", type=uuid.UUID, help="the record's id")
     history.set_defaults(run=_history)
@@ -152,6 +159,43 @@ def _prune(options: argparse.Namespace) -> int:
         database.close()
     _say(f"{done.entries:,} entries of {done.chains} chains and {done.rows:,} touches are in {options.export} now.")
     _say(f"Its SHA-256: {done.sha256}")
+    return 0
+
+
+def _accept(_: argparse.Namespace) -> int:
+    settings = load()
+    database = Database(settings.url)
+    try:
+        migrate.require(database)
+        key = load_key(settings.data / KEY_FILE, create=True)
+        made = accept(database, key, settings.data)
+    finally:
+        database.close()
+    if made is None:
+        raise UnavailableError("No hub has begun on this database yet.", hint="Start the hub once.")
+    _say(
+        f"The audit goes on with the key {key.key_id}. Machines raise an alarm, and tokens of the former key are void."
+    )
+    return 0
+
+
+def _user(text: str) -> tuple[str, str]:
+    name, _, host = text.partition("@")
+    if not re.fullmatch(r"\w{1,63}", name) or not re.fullmatch(r"[\w.:%-]*", host):
+        raise argparse.ArgumentTypeError("a name, and on MariaDB @ and a host")
+    return name, host
+
+
+def _grants(options: argparse.Namespace) -> int:
+    url = database_url(load().url)
+    dialect = url.get_backend_name()
+    if dialect == "sqlite":
+        raise UnavailableError("SQLite has no users; its file has an owner.", hint="See docs/operations/audit.md.")
+    name, host = options.user
+    user = f'"{name}"' if dialect == "postgresql" else f"'{name}'@'{host or '%'}'"
+    with looking(url) as connection:
+        for statement in statements(dialect, inspect(connection).get_table_names(), user):
+            _say(f"{statement};")
     return 0
 
 

@@ -17,6 +17,7 @@ from enum import Enum
 from functools import cache
 from typing import Any, Final, TypeVar
 
+import structlog
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -33,13 +34,14 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import InstanceState, Mapped, Mapper, ORMExecuteState, Session, UOWTransaction, mapped_column
 from sqlalchemy.sql.elements import Null
 
 from worklore.kernel.chain import NEW, Chains, Head, HeadMovedError, Link, digest
 from worklore.kernel.context import Context, ReadContext
-from worklore.kernel.db import Base
+from worklore.kernel.db import Base, is_full, is_transient
+from worklore.kernel.errors import UnavailableError
 from worklore.kernel.sequence import Sequence
 from worklore.kernel.types import Line, dumps, utcnow, uuid7, wire_value
 
@@ -60,6 +62,7 @@ CLIENTS: Final = "clients"
 """The table of those for whom work is done; a change is recorded as theirs."""
 
 S = TypeVar("S", bound=Executable)
+log = structlog.get_logger()
 
 
 class AuditEntry(Base):
@@ -199,10 +202,21 @@ def _append(session: Session, entries: list[dict[str, Any]]) -> None:
     )
     try:
         connection.execute(_ADD_ENTRY, entries)
-    except IntegrityError as error:
-        if "chain" not in str(error.orig):
+    except DBAPIError as error:
+        if isinstance(error, IntegrityError) and "chain" in str(error.orig):
+            raise HeadMovedError(link.slot.chain) from error
+        if is_transient(error) or is_full(error) or error.connection_invalidated:
             raise
-        raise HeadMovedError(link.slot.chain) from error
+        raise _unwritten(error) from error
+
+
+def _unwritten(error: DBAPIError) -> UnavailableError:
+    log.error("the change audit cannot be written, changes are refused", error=type(error.orig).__name__)
+    return UnavailableError(
+        "The change audit cannot be written, and without it nothing is changed or shown.",
+        hint="Look at the hub's log.",
+        code="audit-unavailable",
+    )
 
 
 def head_of(connection: Connection, chain: str) -> Head:

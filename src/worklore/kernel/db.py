@@ -267,6 +267,12 @@ def is_away(error: DBAPIError) -> bool:
     return not (cause and cause.args and cause.args[0] in WRONG_STATEMENT)
 
 
+def is_full(error: BaseException) -> bool:
+    """True when SQLite found no room on the disk; the transaction is undone."""
+    cause = error.orig if isinstance(error, DBAPIError) else None
+    return isinstance(cause, sqlite3.Error) and getattr(cause, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+
+
 def is_check_violation(error: DBAPIError) -> bool:
     """True for a refused CHECK constraint; MariaDB raises it as an operational error, 4025."""
     cause = error.orig

@@ -42,6 +42,12 @@ class Settings(BaseSettings):
     port: int = Field(default=8420, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
     public_url: str | None = Field(default=None, description="The address people use, when a proxy stands in front.")
     log_level: str = Field(default="info", description="debug, info, warning or error.")
+    ballast_mib: int = Field(
+        default=16,
+        ge=0,
+        le=1024,
+        description="MiB kept in reserve beside a SQLite file for a full disk; 0 for none.",
+    )
     access_minutes: int = Field(default=10, ge=1, le=60, description="Life of an access token.")
     token_days: int = Field(default=90, ge=1, le=3650, description="Life of a machine's token.")
     second_factor: Literal["vault", "enrolled"] = Field(

@@ -30,9 +30,10 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from worklore.kernel.access import SYSTEM, Principal
 from worklore.kernel.audit import CHAINS, CONTEXT, AuditedSession, appending
+from worklore.kernel.ballast import Ballast
 from worklore.kernel.chain import HeadMovedError
 from worklore.kernel.context import DERIVED, READING, Context, ReadContext
-from worklore.kernel.db import Base, database_url, is_transient, server_engine, sqlite_engine
+from worklore.kernel.db import Base, database_url, is_full, is_transient, server_engine, sqlite_engine
 from worklore.kernel.errors import HubError, UnavailableError
 from worklore.kernel.filelock import FileLock
 from worklore.kernel.types import uuid7
@@ -92,13 +93,14 @@ class Database:
         self._lock: FileLock | None = None
         self._writer: _Writer | None = None
         self._info: dict[Any, Any] = {DERIVED: {}}
+        self.ballast: Ballast | None = None
         if self.is_sqlite:
             path = self._file()
             self._lock = FileLock(path)
             self.writing = sqlite_engine(str(path), writing=True)
             self.reading = sqlite_engine(str(path), writing=False)
             self.glancing = sqlite_engine(str(path), writing=False, autocommit=True)
-            self._writer = _Writer(self.writing, self._info)
+            self._writer = _Writer(self.writing, self._info, self.make_room)
         else:
             self.writing = self.reading = server_engine(self.url)
             self.glancing = server_engine(self.url, autocommit=True)
@@ -118,6 +120,15 @@ class Database:
     def dialect(self) -> str:
         """``sqlite``, ``mariadb`` or ``postgresql``."""
         return self.url.get_backend_name()
+
+    @property
+    def is_tight(self) -> bool:
+        """True while the disk was found full and there is no room for the reserve yet."""
+        return self.ballast is not None and self.ballast.is_given
+
+    def make_room(self) -> bool:
+        """Give the reserve up, as the disk is full; True when that made room."""
+        return self.ballast is not None and self.ballast.give()
 
     def provide(self, name: str, value: object) -> None:
         """Put something where every session finds it, in its ``info``, for domains that the kernel does not know."""
@@ -241,6 +252,8 @@ def may_repeat(error: BaseException) -> bool:
 def _unavailable(error: Exception, *, committing: bool) -> Exception:
     if may_repeat(error):
         return UnavailableError("The database stayed busy.", hint="Try again in a moment.", code="database-busy")
+    if is_full(error):
+        return no_room()
     if not isinstance(error, DBAPIError) or not error.connection_invalidated:
         return error
     if committing:
@@ -251,6 +264,13 @@ def _unavailable(error: Exception, *, committing: bool) -> Exception:
             outcome="unknown",
         )
     return UnavailableError("The connection to the database was lost.", hint="Try again.", code="database-lost")
+
+
+def no_room() -> UnavailableError:
+    """What is said while the disk is full."""
+    return UnavailableError(
+        "The disk is full.", hint="Make room on the hub's disk; nothing was changed.", code="disk-full"
+    )
 
 
 def _pause(attempt: int) -> None:
@@ -268,9 +288,10 @@ class _Waiting:
 class _Writer(threading.Thread):
     """The thread that owns SQLite's writing connection."""
 
-    def __init__(self, engine: Engine, info: dict[Any, Any]) -> None:
+    def __init__(self, engine: Engine, info: dict[Any, Any], make_room: Callable[[], bool]) -> None:
         super().__init__(name="sqlite-writer", daemon=True)
         self._engine = engine
+        self._make_room = make_room
         self._info = info
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._stopped = False
@@ -324,12 +345,13 @@ class _Writer(threading.Thread):
                 if (chains := self._info.get(CHAINS)) is not None:
                     chains.forget()
                 group = [waiting for waiting in group if not waiting.future.done()]
-                if may_repeat(error) and len(group) > 1:
+                again = may_repeat(error) or (is_full(error) and self._make_room())
+                if again and len(group) > 1:
                     # Each by itself from here on: one that never succeeds takes no other with it.
                     for waiting in group:
                         self._commit([waiting])
                     return
-                if may_repeat(error) and attempt < MAX_ATTEMPTS:
+                if again and attempt < MAX_ATTEMPTS:
                     _pause(attempt)
                     continue
                 for waiting in group:
@@ -361,7 +383,7 @@ class _Writer(threading.Thread):
                         session.rollback()
                 keep()
         except BaseException as error:  # a library that panics must not end the one thread that writes
-            if may_repeat(error):
+            if may_repeat(error) or is_full(error):
                 raise
             waiting.future.set_exception(error)
             return False

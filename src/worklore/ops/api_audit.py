@@ -15,7 +15,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain
@@ -149,12 +149,17 @@ class Journal:
     ``broken`` is True while lines cannot be written. The next line that can is preceded by one that tells how many
     are missing.
 
+    Args:
+        folder: of the files.
+        make_room: asked when the disk is full; True when there is some room now.
+
     Raises:
         UnavailableError: the folder cannot be made or written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, make_room: Callable[[], bool] = lambda: False) -> None:
         self.folder = folder
+        self._make_room = make_room
         self.name = uuid7().hex
         self.broken = False
         self._missing = 0
@@ -176,12 +181,24 @@ class Journal:
         """Hand a line to the operating system. While that fails the log says so, and the lines are counted."""
         with self._gate:
             try:
-                if self.broken:
-                    self._append(self._gap())
-                    self.broken, self._missing = False, 0
-                self._append(entry)
+                self._write(entry)
             except OSError as error:
-                self._lost(error)
+                if error.errno == errno.ENOSPC and self._make_room():
+                    self._write_at_last(entry)
+                else:
+                    self._lost(error)
+
+    def _write_at_last(self, entry: bytes) -> None:
+        try:
+            self._write(entry)
+        except OSError as error:
+            self._lost(error)
+
+    def _write(self, entry: bytes) -> None:
+        if self.broken:
+            self._append(self._gap())
+            self.broken, self._missing = False, 0
+        self._append(entry)
 
     def _append(self, entry: bytes) -> None:
         if self._file is None:

@@ -27,12 +27,15 @@ from worklore.kernel.audit import CHAINS, AuditEntry, record_event
 from worklore.kernel.chain import FIELDS, Chains, Head, packed
 from worklore.kernel.context import Context
 from worklore.kernel.epoch import RestoreEpoch
-from worklore.kernel.nodes import AuditCheckpoint, claim_node
+from worklore.kernel.errors import UnavailableError
+from worklore.kernel.nodes import AuditCheckpoint, AuditCut, claim_node
 from worklore.kernel.transaction import Database
 from worklore.kernel.types import uuid7
 
 BEGINS: Final = "audit-begins"
 """The action of the entry that covers those from before there were chains."""
+ACCEPTED: Final = "accept-key"
+"""The action of the first entry that is sealed with another hub's key than those before."""
 KEY_FILE: Final = "hub.key"
 CHECKPOINT_FILE: Final = "audit-checkpoints.jsonl"
 RECORDS: Final = 1_000
@@ -67,8 +70,26 @@ def join(database: Database, data: Path) -> HubKey | None:
     if begun is None and not (data / KEY_FILE).exists():
         return None
     key = load_key(data / KEY_FILE, create=False)
+    _require_own(database, key)
     chained(database, key, data)
     return key
+
+
+def _require_own(database: Database, key: HubKey) -> None:
+    """See that the chains are continued with the key they were witnessed with last.
+
+    Raises:
+        UnavailableError: they were made with another, as by a second hub that has its own.
+    """
+    with database.writing.connect() as connection:
+        last = newest(connection)
+    if last is not None and last.key_id != key.key_id:
+        raise UnavailableError(
+            f"The audit of this database was signed with the key {last.key_id}, and hub.key here is {key.key_id}.",
+            hint="Put the hub.key of the other hub, or of this one's backup, into the data folder. "
+            "If that key is lost for good, worklore audit accept-key goes on with this one.",
+            code="hub-key-differs",
+        )
 
 
 def chained(database: Database, key: HubKey, data: Path) -> Chains:
@@ -209,9 +230,20 @@ def heads_of(connection: Connection) -> dict[str, tuple[int, str]]:
 
 
 def newest(connection: Connection) -> Checkpoint | None:
-    """The last checkpoint."""
-    last = select(AuditCheckpoint.__table__).order_by(AuditCheckpoint.id.desc()).limit(1)
-    return next(map(of_row, streamed(connection, last)), None)
+    """The last checkpoint: by what it tells of, since a clock may have been wrong."""
+    order = AuditCheckpoint.records.desc(), AuditCheckpoint.id.desc()
+    return next(map(of_row, streamed(connection, select(AuditCheckpoint.__table__).order_by(*order).limit(1))), None)
+
+
+def gone(connection: Connection, heads: Mapping[str, tuple[int, str]]) -> list[str]:
+    """The chains whose entry, of those that are named, is not there or is another; what was pruned is not gone."""
+    missed: list[str] = []
+    for chain, (seq, mac) in heads.items():
+        found = connection.scalar(select(AuditEntry.mac).where(AuditEntry.chain == chain, AuditEntry.seq == seq))
+        cut = select(func.max(AuditCut.seq)).where(AuditCut.chain == chain)
+        if found != mac and (found is not None or seq > (connection.scalar(cut) or 0)):
+            missed.append(chain)
+    return missed
 
 
 def of_row(row: Mapping[str, Any]) -> Checkpoint:
@@ -266,6 +298,21 @@ def make_checkpoint(database: Database, key: HubKey, file: Path, *, always: bool
     return made
 
 
+def accept(database: Database, key: HubKey, data: Path) -> Checkpoint | None:
+    """Go on with another key than the last, and say so in the audit; the former chains end where they are.
+
+    None where no hub has begun yet.
+    """
+    with database.writing.connect() as connection:
+        last = newest(connection)
+    if last is None:
+        return None
+    chained(database, key, data)
+    facts = {"former": last.key_id, "key": key.key_id}
+    database.write(lambda ctx: record_event(ctx, ACCEPTED, AuditEntry.__tablename__, None, facts))
+    return make_checkpoint(database, key, data / CHECKPOINT_FILE, always=True)
+
+
 class Witness(threading.Thread):
     """Makes a checkpoint after every thousand entries or every minute, whichever comes first, while there are some.
 
@@ -285,8 +332,10 @@ class Witness(threading.Thread):
         self._made = time.monotonic()
 
     def run(self) -> None:
-        """Look every second until stopped."""
+        """Look every second until stopped, and whether a disk that was full has room again."""
         while not self._stopping.wait(POLL_SECONDS):
+            if self._database.is_tight and self._database.ballast is not None:
+                self._database.ballast.renew()
             added = self._chains.appended - self._seen
             if added >= RECORDS or (added and time.monotonic() - self._made >= SECONDS):
                 self.testify()
@@ -298,6 +347,7 @@ class Witness(threading.Thread):
         """
         seen = self._chains.appended
         try:
+            self._look_back()
             made = make_checkpoint(self._database, self._key, self._file, always=always)
         except Exception as error:  # noqa: BLE001 - the database or the disk may be back at the next turn
             log.warning("no checkpoint of the change audit was made", error=type(error).__name__)
@@ -306,6 +356,16 @@ class Witness(threading.Thread):
             public = self._key.witness.public_key().public_bytes_raw().hex()
             self.newest = HandedOut(**made.model_dump(), public_key=public)
         self._seen, self._made = seen, time.monotonic()
+
+    def _look_back(self) -> None:
+        """Say so at once when entries that the last checkpoint told of are gone or are others."""
+        if self.newest is None:
+            return
+        with self._database.read(SYSTEM) as ctx:
+            epoch = ctx.session.scalar(select(RestoreEpoch.id).order_by(RestoreEpoch.number.desc()).limit(1))
+            missed = gone(ctx.session.connection(), self.newest.heads) if epoch == self.newest.epoch else []
+        if missed:
+            log.error("entries of the change audit are gone or were changed; run worklore audit verify", chains=missed)
 
     def stop(self) -> None:
         """Make a last checkpoint and end."""

@@ -5,7 +5,7 @@ in streams; what is kept in memory does not grow with the audit.
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import islice
@@ -147,8 +147,7 @@ def verify(
 def _checkpoints(audit: _Audit, outside: Iterable[Checkpoint]) -> tuple[int, int]:
     """Compare all checkpoints with the entries they tell of; how many there are, and how many of earlier lives."""
     count = earlier = 0
-    rows = streamed(audit.connection, select(AuditCheckpoint.__table__).order_by(AuditCheckpoint.id))
-    stored = map(of_row, rows)
+    stored = _stored(audit.connection)
     while some := list(islice(stored, CHUNK)):
         count += len(some)
         _compare(audit, some)
@@ -164,6 +163,15 @@ def _checkpoints(audit: _Audit, outside: Iterable[Checkpoint]) -> tuple[int, int
         count += len(ours)
         _compare(audit, ours)
     return count, earlier
+
+
+def _stored(connection: Connection) -> Iterator[Checkpoint]:
+    """The checkpoints in the database, by pages: MariaDB answers nothing else while a stream is open."""
+    page = select(AuditCheckpoint.__table__).order_by(AuditCheckpoint.id).limit(CHUNK)
+    some = connection.execute(page).mappings().all()
+    while some:
+        yield from (of_row(row) for row in some)
+        some = connection.execute(page.where(AuditCheckpoint.id > some[-1]["id"])).mappings().all()
 
 
 def _compare(audit: _Audit, checkpoints: list[Checkpoint]) -> None:
@@ -210,15 +218,22 @@ def _chain(audit: _Audit, chain: str) -> None:
     first = max(audit.first, cut.seq + 1)
     expected, former = first, cut.mac if first == cut.seq + 1 else _code_before(audit, chain, first)
     rows = select(*ENTRY, AuditEntry.mac).where(AuditEntry.chain == chain, AuditEntry.seq >= first)
-    intact = True
+    intact, suspect = True, None
     for row in streamed(audit.connection, rows.order_by(AuditEntry.seq)):
         audit.records += 1
         if row["action"] == BEGINS:
             audit.beginnings.setdefault(row["table_name"], []).append(row)
-        if intact and (flaw := _flaw(audit, row, expected, former, key)) is not None:
+        if suspect is not None:
+            _tell_of(audit, suspect, row["prev_mac"])
+            suspect = None
+        if intact and (flaw := _out_of_place(row, expected, former)) is not None:
             audit.broken(LOG, *flaw, **_place(row))
             intact = False  # what follows a break follows from it
+        elif intact and key is not None and seal(key.audit, row) != row["mac"]:
+            intact, suspect = False, row
         expected, former = expected + 1, row["mac"]
+    if suspect is not None:
+        _tell_of(audit, suspect, suspect["mac"])
     if intact and chain in audit.differs:
         audit.broken(LOG, "checkpoint", "a checkpoint tells of another entry here", **_place(audit.differs[chain]))
     last = audit.last.get(chain, 0)
@@ -244,21 +259,20 @@ def _code_before(audit: _Audit, chain: str, first: int) -> str | None:
     return audit.connection.scalar(before)
 
 
-def _flaw(
-    audit: _Audit, row: Mapping[str, Any], expected: int, former: str | None, key: HubKey | None
-) -> tuple[str, str] | None:
-    """The field of an entry that is wrong, and why; None for nothing."""
+def _out_of_place(row: Mapping[str, Any], expected: int, former: str | None) -> tuple[str, str] | None:
+    """The field that says where an entry stands, if it is wrong, and why."""
     if row["seq"] != expected:
         return "seq", f"the number {expected} was to come" if row["seq"] > expected else "this number is there twice"
     if row["prev_mac"] != former:
         return "prev_mac", "it does not follow the entry before"
-    if key is None or seal(key.audit, row) == row["mac"]:
-        return None
-    following = select(AuditEntry.prev_mac).where(AuditEntry.chain == row["chain"], AuditEntry.seq == expected + 1)
-    after = audit.connection.execute(following).scalars().first()
-    if after is not None and after != row["mac"]:
-        return "mac", "its code is not the one that the next entry names"
-    return "content", "its code is not that of its fields"
+    return None
+
+
+def _tell_of(audit: _Audit, row: Mapping[str, Any], named: str) -> None:
+    """Of an entry whose code is not that of its fields: was it the code, which the next one ``named``, or the rest?"""
+    why = "its code is not the one that the next entry names"
+    what = ("mac", why) if named != row["mac"] else ("content", "its code is not that of its fields")
+    audit.broken(LOG, *what, **_place(row))
 
 
 def _unchained(audit: _Audit) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import pairwise
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, delete, func, select
@@ -24,6 +25,7 @@ from worklore.kernel.audit import Tombstone, forget, micros, record_batch, unaud
 from worklore.kernel.context import Context
 from worklore.kernel.events import OutboxEvent
 from worklore.kernel.jobs import Job, JobState
+from worklore.kernel.nodes import AuditCheckpoint
 from worklore.kernel.transaction import Database
 from worklore.kernel.types import utcnow
 from worklore.memory.injection import Injection
@@ -40,6 +42,9 @@ ENDED: Final = (JobState.done, JobState.failed, JobState.cancelled)
 SIGN_IN_DAYS: Final = 30
 TOKEN_DAYS: Final = 90
 """Days for which sign-ins and codes, and tokens, that have ended can still be looked at."""
+CHECKPOINT_DAYS: Final = 30
+HOUR: Final = 3_600_000_000
+"""In microseconds."""
 
 CLOCK_SLACK: Final = timedelta(days=1)
 """How far the time in a row's id may be from the row's own time."""
@@ -113,6 +118,19 @@ def expire(database: Database, _: Mapping[str, Any], *, rules: tuple[Kept, ...])
                 database.write(partial(_delete, model=rule.model, ids=sorted(found), before=before))
             if len(found) < BATCH:
                 break
+    thin_checkpoints(database)
+
+
+def thin_checkpoints(database: Database, *, days: int = CHECKPOINT_DAYS) -> None:
+    """Of checkpoints that are older, keep the last of each hour: what lies between is borne out by that one."""
+    table: Any = AuditCheckpoint.__table__
+    old = select(table.c.id, table.c.at, table.c.epoch).where(table.c.at < micros(utcnow() - timedelta(days=days)))
+    with database.read(SYSTEM) as reading:
+        rows = reading.session.connection().execute(old.order_by(table.c.at, table.c.id)).all()
+    spare = [one.id for one, two in pairwise(rows) if (one.epoch, one.at // HOUR) == (two.epoch, two.at // HOUR)]
+    for start in range(0, len(spare), BATCH):
+        some = spare[start : start + BATCH]
+        database.write(partial(_delete, model=AuditCheckpoint, ids=some, before=utcnow() - timedelta(days=days)))
 
 
 def _delete(ctx: Context, model: type[Any], ids: list[uuid.UUID], before: datetime) -> None:

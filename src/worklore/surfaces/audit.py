@@ -1,10 +1,10 @@
 """The history of records: what the change audit holds, for those who may see the records themselves."""
 
 from datetime import timedelta
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from worklore.kernel import crud
 from worklore.kernel.access import both, by_client
@@ -13,9 +13,10 @@ from worklore.kernel.errors import BadRequestError, NotFoundError, named
 from worklore.kernel.query import DEFAULT_LIMIT, MAX_LIMIT, understand
 from worklore.kernel.resource import READ_ONLY, Resource
 from worklore.kernel.types import iso
-from worklore.kernel.wire import UtcTime
+from worklore.kernel.wire import INT64, CleanStr, UtcTime, WireModel
 from worklore.ops.audit_chain import Checkpoint, newest
-from worklore.surfaces.http import Gateway, json_response
+from worklore.ops.audit_chain import gone as missing
+from worklore.surfaces.http import Gateway, json_response, read_body, validated
 from worklore.vault.hidden import of_nothing_hidden
 
 SCOPE: Final = "audit:read"
@@ -70,6 +71,22 @@ _PARAMETERS: Final = (
     ("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}, "Rows of a page."),
     ("after", _TEXT, "The `next` of the page before."),
 )
+_COMPARED: Final = {
+    "x-risk": "read",
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["heads"],
+                    "properties": {"heads": {"type": "object", "description": "Those of a checkpoint."}},
+                },
+                "example": {"heads": {"0f1e2d3c4b5a.0.k1": [7, "0" * 64]}},
+            }
+        },
+    },
+}
 _PAGE: Final = {
     "type": "object",
     "required": ["items", "next"],
@@ -122,7 +139,29 @@ def routes(gateway: Gateway) -> APIRouter:
             raise NotFoundError("There is no checkpoint yet.", hint="Ask again in a minute.")
         return found
 
+    @router.post("/audit/checkpoint/compare", tags=["audit"], openapi_extra=_COMPARED)
+    async def compare(request: Request) -> Gone:
+        """Are the entries that a checkpoint tells of still there? A machine asks before it keeps the next one."""
+        await gateway.admit(request, None)
+        asked: Heads = validated(Heads, await read_body(request))
+        missed = await gateway.read(
+            request, None, lambda ctx: missing(ctx.session.connection(), asked.heads), long=True
+        )
+        return Gone(gone=missed)
+
     return router
+
+
+class Heads(WireModel):
+    """Where the chains of the audit stood when a checkpoint was made: number and code of their last entries."""
+
+    heads: Annotated[dict[CleanStr, tuple[Annotated[int, Field(ge=1, lt=INT64)], CleanStr]], Field(max_length=1_000)]
+
+
+class Gone(WireModel):
+    """The chains that do not have those entries any more."""
+
+    gone: list[str]
 
 
 def _asked(request: Request) -> list[tuple[str, str]]:

@@ -22,10 +22,14 @@ def routes(gateway: Gateway, version: str) -> APIRouter:
 
     @router.get("/readyz", openapi_extra={"security": [], "x-risk": "read"})
     def ready() -> dict[str, Any]:
-        """The database answers too. ``vault`` is ``sealed`` while secrets are refused; all else works then."""
+        """The database answers too.
+
+        ``vault`` is ``sealed`` while secrets are refused, ``disk`` is ``full`` while changes are; all else works then.
+        """
         with gateway.database.read(SYSTEM) as ctx:
             ctx.session.execute(select(Sequence.value).limit(1)).first()
             vault = "open" if vault_of(ctx).refusal is None else "sealed"
-        return {"status": "ready", "database": gateway.database.dialect, "vault": vault}
+        disk = "full" if gateway.database.is_tight else "ok"
+        return {"status": "ready", "database": gateway.database.dialect, "vault": vault, "disk": disk}
 
     return router

@@ -51,7 +51,7 @@ from worklore.kernel.errors import (
 )
 from worklore.kernel.idempotency import MAX_KEY
 from worklore.kernel.refusals import MAX_VALUE
-from worklore.kernel.transaction import Database, Operation
+from worklore.kernel.transaction import Database, Operation, no_room
 from worklore.kernel.types import uuid7
 from worklore.kernel.wire import INT64, MAX_DEPTH, NESTED
 
@@ -362,6 +362,9 @@ class Gateway:
             return result
 
         def prepare() -> tuple[Principal, Operation]:
+            # What the reserve on the disk gave is for those who sign in to make room, and for the record of it.
+            if self.database.is_tight and principal is None:
+                raise no_room()
             actor = principal or self.principal(request)
             if scope is not None:
                 actor.require(scope)

@@ -48,16 +48,15 @@ def upgrade() -> None:
         drop_append_only(table)
     create_written_once("audit_log", WAS_CUT)
     create_written_once("credential_audit_log", HAS_NO_WITNESS)
-    create_append_only("audit_cuts")
+    create_written_once("audit_cuts", "1 = 0")
     create_written_once("audit_checkpoints", micros_older_than("at", MONTH))
     create_written_once("api_audit_log", older_than("timestamp", DAY))
     create_written_once("tombstones", older_than("deleted_at", DAY))
 
 
 def downgrade() -> None:
-    for table in ("tombstones", "api_audit_log", "audit_checkpoints"):
+    for table in ("tombstones", "api_audit_log", "audit_checkpoints", "audit_cuts"):
         drop_written_once(table)
-    drop_append_only("audit_cuts")
     for table in reversed(LOGS):
         drop_written_once(table)
     for table in LOGS:
