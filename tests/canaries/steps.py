@@ -316,11 +316,7 @@ def the_hub_is_aborted_with_secrets_in_hand(rig: Rig) -> None:
 
 def commands_are_typed(rig: Rig) -> None:
     """The command line of a machine, and the hub's own commands beside it."""
-    home = rig.home / "worklore"
-    home.mkdir(exist_ok=True)
-    config = home / "config"
-    config.touch(mode=0o600)
-    config.write_text(f"hub={rig.url}\ntoken={rig.token}\n")
+    rig.connect()
     new, secret = body(rig)
     key = json.loads(rig.command("credential", "store", "--json", "-", stdin=json.dumps(new)))["id"]
     rotated = json.dumps({"password": rig.plant()})
@@ -333,13 +329,13 @@ def commands_are_typed(rig: Rig) -> None:
     for noun in ("credential-audit-log", "api-audit-entry", "user", "api-token"):
         rig.command(noun, "list", "--csv")
     for arguments in (["audit", "export"], ["audit", "history", key], ["config", "show"]):
-        rig.command(*arguments, hub=True)
+        rig.hub_command(*arguments)
     file = rig.folder / "passphrase"
     file.touch(mode=0o600)
     file.write_text(PASSPHRASE)
     rig.finder.know("the passphrase of the backups", PASSPHRASE)
-    rig.command("backup", "create", hub=True)
-    rig.command("backup", "create", "--encrypt", hub=True, WORKLORE_BACKUP_KEY_FILE=str(file))
+    rig.hub_command("backup", "create")
+    rig.hub_command("backup", "create", "--encrypt", WORKLORE_BACKUP_KEY_FILE=str(file))
 
 
 def documents_are_read(rig: Rig) -> None:

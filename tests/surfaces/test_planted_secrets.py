@@ -81,7 +81,7 @@ def test_no_planted_secret_is_found_where_it_does_not_belong(rig: Rig) -> None:
     assert {200, 401, 403, 404, 422, 500, 503} - {403} <= set(rig.statuses)
     rig.search_everything()
     assert rig.end(signal.SIGTERM) == 0
-    rig.command("keys", "status", hub=True)
+    rig.hub_command("keys", "status")
     rig.search_everything()
     finder = rig.finder
     figures = f"{rig.plant.made} secrets planted and {finder.known - 1} of the hub's own on {rig.dialect}; "
