@@ -19,9 +19,11 @@ from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
 from tests.canaries.planted import Finder, Planter
+from tests.client.commands import Technician
 from tests.conftest import NO_TLS, run_on_server
 from worklore.ops.backups import opened
 from worklore.ops.sealed_file import read_head
+from worklore_client.config import Config, save
 
 KEYS = ("keyring", "hub.key", "passphrase")
 """Files that hold what opens secrets, and that nobody but the hub reads."""
@@ -154,21 +156,24 @@ class Rig:
         """The same, below `/api/v1`."""
         return self.ask(method, f"/api/v1{path}", *statuses, **options)
 
-    def command(self, *arguments: str, stdin: str = "", status: int = 0, hub: bool = False, **more: str) -> str:
-        """A command of the hub or of the command line, as a process of its own; what it printed is searched."""
-        module = "worklore" if hub else "worklore_cli"
+    def connect(self) -> None:
+        """Let the command line of this machine know the hub, as `worklore connect` does."""
+        save(Config(self.home / "worklore", self.url, self.token, {}))
+
+    def command(self, *arguments: str, stdin: str = "", status: int = 0) -> str:
+        """A command of the command line, in this process; what it printed is searched."""
+        said = Technician(None, self.home / "worklore", self._client)(*arguments, stdin=stdin, status=status)
+        self.finder.search(f"output of worklore {' '.join(arguments[:2])}", f"{said.out}\n{said.err}".encode())
+        return said.out
+
+    def hub_command(self, *arguments: str, **more: str) -> None:
+        """A command of the hub, as a process of its own; what it printed is searched."""
+        command = [sys.executable, "-m", "worklore", *arguments]
         ran = subprocess.run(
-            [sys.executable, "-m", module, *arguments],
-            input=stdin.encode(),
-            capture_output=True,
-            check=False,
-            env=self.environment(COLUMNS="200", **more),
-            cwd=self.home,
-            timeout=120,
+            command, capture_output=True, check=False, env=self.environment(**more), cwd=self.home, timeout=120
         )
-        assert ran.returncode == status, (arguments[:2], ran.returncode, ran.stderr.decode()[-300:])
+        assert ran.returncode == 0, (arguments[:2], ran.returncode, ran.stderr.decode()[-300:])
         self.finder.search(f"output of worklore {' '.join(arguments[:2])}", ran.stdout + b"\n" + ran.stderr)
-        return ran.stdout.decode()
 
     # --- its database -----------------------------------------------------------------------------------------------
 

@@ -37,10 +37,16 @@ PASSPHRASE = "a passphrase of the backups"
 
 @dataclass(frozen=True)
 class Step:
-    """A way in: what it is called, and what is done. ``once`` for what would not differ the next time."""
+    """A way in: what it is called, and what is done.
+
+    Attributes:
+        once: it would not differ the next time.
+        anywhere: no database can change it, so the short form takes it on SQLite alone.
+    """
 
     run: Callable[[Rig], None]
     once: bool = False
+    anywhere: bool = False
 
     @property
     def name(self) -> str:
@@ -315,12 +321,7 @@ def the_hub_is_aborted_with_secrets_in_hand(rig: Rig) -> None:
 
 
 def commands_are_typed(rig: Rig) -> None:
-    """The command line of a machine, and the hub's own commands beside it."""
-    home = rig.home / "worklore"
-    home.mkdir(exist_ok=True)
-    config = home / "config"
-    config.touch(mode=0o600)
-    config.write_text(f"hub={rig.url}\ntoken={rig.token}\n")
+    rig.connect()
     new, secret = body(rig)
     key = json.loads(rig.command("credential", "store", "--json", "-", stdin=json.dumps(new)))["id"]
     rotated = json.dumps({"password": rig.plant()})
@@ -332,14 +333,20 @@ def commands_are_typed(rig: Rig) -> None:
     rig.command("credential", "list", "--search", secret)
     for noun in ("credential-audit-log", "api-audit-entry", "user", "api-token"):
         rig.command(noun, "list", "--csv")
-    for arguments in (["audit", "export"], ["audit", "history", key], ["config", "show"]):
-        rig.command(*arguments, hub=True)
+
+
+def backups_and_exports_are_made(rig: Rig) -> None:
+    rig.hub_command("backup", "create")
+    rig.hub_command("audit", "export")
+
+
+def an_encrypted_backup_is_made_and_settings_are_shown(rig: Rig) -> None:
     file = rig.folder / "passphrase"
     file.touch(mode=0o600)
     file.write_text(PASSPHRASE)
     rig.finder.know("the passphrase of the backups", PASSPHRASE)
-    rig.command("backup", "create", hub=True)
-    rig.command("backup", "create", "--encrypt", hub=True, WORKLORE_BACKUP_KEY_FILE=str(file))
+    rig.hub_command("backup", "create", "--encrypt", WORKLORE_BACKUP_KEY_FILE=str(file))
+    rig.hub_command("config", "show")
 
 
 def documents_are_read(rig: Rig) -> None:
@@ -364,6 +371,8 @@ STEPS = (
     Step(connections_are_lost_under_the_hub),
     Step(documents_are_read, once=True),
     Step(commands_are_typed, once=True),
-    Step(the_hub_is_aborted_with_secrets_in_hand, once=True),
+    Step(backups_and_exports_are_made, once=True),
+    Step(an_encrypted_backup_is_made_and_settings_are_shown, once=True, anywhere=True),
+    Step(the_hub_is_aborted_with_secrets_in_hand, once=True, anywhere=True),
 )
 """All ways in, in the order they are gone."""

@@ -165,6 +165,8 @@ DOES_NOT_FIT: tuple[tuple[str, Any], ...] = (
     ("id", 7),
     ("is_active", "perhaps"),
     ("is_active", 2),
+    ("is_active", 1),
+    ("is_active", "true"),
     ("is_active", None),
     ("version", 1),
     ("created_at", "2026-01-01T00:00:00Z"),
@@ -183,7 +185,7 @@ def test_a_field_that_is_unknown_or_does_not_fit(api: httpx2.Client) -> None:
 
 @pytest.mark.usefixtures("untouched")
 def test_numbers_that_no_column_holds(machine_api: httpx2.Client, api: httpx2.Client) -> None:
-    for number in (2**31, 2**63, 10**40, -(10**40), 1e300):
+    for number in (2**31, 2**63, 10**40, -(10**40), 1e300, True, False):
         refused(api.post("/sessions", json={"session_title": "x", "total_minutes": number}), 422)
         refused(machine_api.post("/recall", json={"question": "x", "budget": number}), 422)
 
