@@ -202,6 +202,8 @@ def make(call: Call, own: Address | None) -> Called:
         if len(body) <= MAX_ANSWER and not late and answer.getheader("Content-Encoding", "identity") == "identity":
             return _scrubbed(call, answer.status, answer.getheaders(), body)
     except (OSError, http.client.HTTPException) as error:
+        # The socket's own limit may be reached a moment before the timer's.
+        late = late or isinstance(error, TimeoutError)
         if not late:
             # Not chained: what the library says may hold the headers.
             raise _failed(type(error).__name__) from None
