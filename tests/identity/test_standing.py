@@ -154,8 +154,10 @@ def test_secrets_are_lent_to_agents_by_whom_they_are_shown_to(hub: TestHub, new_
     agent = agent_of(person.api)
     task = api.post("/tasks", json={"title": unique("task")}).raise_for_status().json()["id"]
     grant = {"agent_id": agent["id"], "task_id": task, "scopes": ["credential:reveal"]}
-    for caller in (person.api, person.signed_in, api):
+    for caller in (person.api, person.signed_in):
         assert refusal(caller.post("/task-grants", json=grant)) == (403, "person-needed")
+    assert api.get("/me").json()["sees_secrets"] is True
+    assert api.post("/task-grants", json=grant).status_code == 201
 
 
 # --- somebody always has a way in -----------------------------------------------------------------------------------
