@@ -36,9 +36,9 @@ from worklore.ops.sealed_file import read_secret
 from worklore.resources import CATALOG
 from worklore.surfaces import agents, audit, broker, health, reference, rest, share, sign_in
 from worklore.surfaces.api_audit import ApiAudit, Bodies
-from worklore.surfaces.dispatch import Dispatch
+from worklore.surfaces.dispatch import Dispatch, Front
 from worklore.surfaces.headers import SafeHeaders
-from worklore.surfaces.http import Gateway, install_errors
+from worklore.surfaces.http import ANSWERS, BoundedHead, Faults, Gateway, on_error
 from worklore.surfaces.openapi import install_openapi
 from worklore.vault.keyring import Keyring, load_keyring
 from worklore.vault.opening import Watch, open_vault
@@ -175,7 +175,8 @@ def build(settings: Settings, *, upgrade: bool = False) -> Hub:
         witness.start()
         Thread(target=_warm, args=(database,), name="warm-memory", daemon=True).start()
 
-    answers = create_app(gateway, settings, on_start=start, newest=lambda: witness.newest)
+    behind, dispatch = create_app(gateway, settings, on_start=start, newest=lambda: witness.newest)
+    answers = Faults(BoundedHead(Front(behind, dispatch, on_error)))
     app = SafeHeaders(ApiAudit(answers, journal, Bodies(ROOT, CATALOG)))
     return Hub(settings, database, gateway, runner, requests, uses, witness, vault, watch, app)
 
@@ -230,8 +231,8 @@ def create_app(
     *,
     on_start: Callable[[], None] | None = None,
     newest: Callable[[], audit_chain.HandedOut | None] = lambda: None,
-) -> FastAPI:
-    """The ASGI application. ``newest`` gives the last checkpoint of the audit."""
+) -> tuple[FastAPI, Dispatch]:
+    """The application, and the way past it. ``newest`` gives the last checkpoint of the audit."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
@@ -249,7 +250,8 @@ def create_app(
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    install_errors(app)
+    for kind, handler in ANSWERS.items():
+        app.add_exception_handler(kind, handler)
     app.include_router(health.routes(gateway, VERSION))
     access = timedelta(minutes=settings.access_minutes)
     app.include_router(sign_in.routes(gateway, access, timedelta(days=settings.token_days)), prefix=ROOT)
@@ -259,12 +261,14 @@ def create_app(
     app.include_router(broker.routes(gateway), prefix=ROOT)
     app.include_router(share.routes(gateway, f"{ROOT}{SHARE}"))
     derived = list(rest.operations(CATALOG, gateway))
-    app.router.routes.insert(0, Dispatch(ROOT, derived))
+    dispatch = Dispatch(ROOT, derived)
+    app.router.routes.insert(0, dispatch)
     install_openapi(app, ROOT, derived, CATALOG)
-    return app
+    return app, dispatch
 
 
 def openapi_document() -> dict[str, Any]:
     """The OpenAPI document, made without a database."""
     database = Database.__new__(Database)
-    return create_app(Gateway(database, Authenticator(HubKey(bytes(32)))), Settings()).openapi()
+    app, _ = create_app(Gateway(database, Authenticator(HubKey(bytes(32)))), Settings())
+    return app.openapi()

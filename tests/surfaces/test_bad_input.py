@@ -191,6 +191,15 @@ def test_numbers_that_no_column_holds(machine_api: httpx2.Client, api: httpx2.Cl
 
 
 @pytest.mark.usefixtures("untouched")
+def test_days_are_no_numbers(api: httpx2.Client) -> None:
+    for day in (0, 1773014400, "0", 1.5, True):
+        told = refused(
+            api.post("/learning-metrics", json={"metric_name": "x", "metric_value": 1, "metric_date": day}), 422
+        )
+        assert told["field"] == "metric_date"
+
+
+@pytest.mark.usefixtures("untouched")
 def test_offsets_that_no_file_has(machine_api: httpx2.Client) -> None:
     for member in ("from", "to", "skipped", "malformed"):
         for number in (-1, 1.5, "many", None, 2**63, 10**40):

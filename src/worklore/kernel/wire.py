@@ -95,7 +95,7 @@ def _in_utc(moment: datetime) -> datetime:
 def _no_number(value: Any) -> Any:
     """Refuse seconds since 1970, of which nobody can tell whether they are milliseconds."""
     if isinstance(value, int | float) or (isinstance(value, str) and NUMBER.fullmatch(value)):
-        raise ValueError("a time is written as 2026-03-09T14:05:00Z")
+        raise ValueError("a time is written as 2026-03-09T14:05:00Z, a date as 2026-03-09")
     return value
 
 
@@ -128,9 +128,9 @@ def _no_bool(value: Any) -> Any:
 
 
 def _as_described(schema: Any) -> Any:
-    """A core schema that takes what its description says: no number for a boolean, and no boolean for a number.
+    """A core schema that takes what its description says: no number for a boolean or a date, no boolean for a number.
 
-    Both pass for each other otherwise. Models within are WireModels that have seen to it themselves.
+    They pass for each other otherwise. Models within are WireModels that have seen to it themselves.
     """
     if not isinstance(schema, dict):
         return schema
@@ -139,6 +139,8 @@ def _as_described(schema: Any) -> Any:
         return known | {"strict": True}
     if known["type"] in _NUMBERS:
         return core_schema.no_info_before_validator_function(_no_bool, cast("CoreSchema", known))
+    if known["type"] == "date":
+        return core_schema.no_info_before_validator_function(_no_number, cast("CoreSchema", known))
     if known["type"] == "model":
         return known
     inner: dict[str, Any] = {name: _as_described(known[name]) for name in _WITHIN if name in known}

@@ -1,8 +1,8 @@
 """The way to a derived operation: a few look-ups in a dictionary instead of a walk along every route.
 
 FastAPI tries its routes one after the other, and a hub of seventy nouns has hundreds. The derived operations need
-nothing that FastAPI does for a call (they take a Request and give a Response), so one route in front of all others
-finds and calls them. What is not found here is for FastAPI's own routes to answer.
+nothing that FastAPI does for a call (they take a Request and give a Response), so they are found and called in front of
+it, past its middleware. What is not found here is for FastAPI's own routes to answer.
 """
 
 from collections import defaultdict
@@ -13,9 +13,11 @@ from typing import Any
 from fastapi import Request, Response
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+Answer = Callable[[Request, Exception], Awaitable[Response]]
+"""Makes an answer of what an operation raised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class Operation:
 
 class Dispatch(BaseRoute):
     """One route for many operations below one root. A path without a parameter goes before one with.
+
+    In FastAPI's router it tells which methods a path has; :class:`Front` calls the operations.
 
     Raises:
         ValueError: two operations are the same, or a path has another form.
@@ -69,6 +73,29 @@ class Dispatch(BaseRoute):
         """Call the operation; the app's exception handlers answer what it raises."""
         endpoint: Endpoint = scope["endpoint"]
         response: Any = await endpoint(Request(scope, receive, send))
+        await response(scope, receive, send)
+
+
+class Front:
+    """Answers derived operations, and has the app answer all else."""
+
+    def __init__(self, app: ASGIApp, dispatch: Dispatch, on_error: Answer) -> None:
+        self._app = app
+        self._dispatch = dispatch
+        self._on_error = on_error
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Call the operation that a request names."""
+        match, child = self._dispatch.matches(scope)
+        if match is not Match.FULL:
+            await self._app(scope, receive, send)
+            return
+        scope["path_params"] = child["path_params"]
+        request = Request(scope, receive, send)
+        try:
+            response = await child["endpoint"](request)
+        except Exception as error:  # noqa: BLE001 - what it does not know it raises again
+            response = await self._on_error(request, error)
         await response(scope, receive, send)
 
 

@@ -9,7 +9,7 @@ import re
 import threading
 import uuid
 from asyncio import timeout, wrap_future
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,13 +20,14 @@ from urllib.parse import unquote
 import orjson
 import structlog
 from anyio import CapacityLimiter, to_thread
-from fastapi import FastAPI, Request, Response
+from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -131,18 +132,18 @@ async def read_body(request: Request) -> bytes:
     if declared.isdigit() and (size := int(declared[:18])) > MAX_BODY:
         raise _too_large(size)
     chunks: list[bytes] = []
-    size = 0
-    stream = aiter(request.stream())
+    size, more = 0, True
     try:
-        while True:
+        while more:
             async with timeout(IDLE_SECONDS):
-                chunk = await anext(stream)
-            size += len(chunk)
+                message = await request.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            chunk = message.get("body", b"")
+            size, more = size + len(chunk), message.get("more_body", False)
             if size > MAX_BODY:
                 raise _too_large(size)
             chunks.append(chunk)
-    except StopAsyncIteration:
-        pass
     except TimeoutError as error:
         pause = f"Nothing of the body came for {IDLE_SECONDS} seconds."
         raise SlowError(pause, hint="Send it again.", **limit("body-pause-seconds", IDLE_SECONDS)) from error
@@ -270,9 +271,8 @@ class Gateway:
         if not 0 < len(key) <= MAX_KEY or not (key.isascii() and key.isprintable()):
             detail = f"An Idempotency-Key has 1 to {MAX_KEY} printable characters."
             raise BadRequestError(detail, code="idempotency-key")
-        head = (
-            f"request:{request.method} {request.url.path}?{request.url.query}\n{request.headers.get('if-match', '')}\n"
-        )
+        path, query = request.scope["path"], request.scope["query_string"].decode("latin-1")
+        head = f"request:{request.method} {path}?{query}\n{request.headers.get('if-match', '')}\n"
         return Once(key, hmac.new(self.authenticator.key.pepper, head.encode() + body, "sha256").hexdigest())
 
     def principal(self, request: Request) -> Principal:
@@ -544,15 +544,17 @@ class Faults:
             await (await _on_unknown_error(request, error))(scope, receive, send)
 
 
-def install_errors(app: FastAPI) -> None:
-    """Answer every error as a problem document."""
-    app.add_middleware(BoundedHead)
-    app.add_middleware(Faults)
-    handlers: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
-        HubError: _on_hub_error,
-        HTTPException: _on_http_error,
-        RequestValidationError: _on_validation_error,
-        DBAPIError: _on_database_error,
-    }
-    for kind, handler in handlers.items():
-        app.add_exception_handler(kind, handler)
+ANSWERS: Final[Mapping[type[Exception], Callable[[Request, Exception], Awaitable[Response]]]] = {
+    HubError: _on_hub_error,
+    HTTPException: _on_http_error,
+    RequestValidationError: _on_validation_error,
+    DBAPIError: _on_database_error,
+}
+
+
+async def on_error(request: Request, error: Exception) -> Response:
+    """The answer to an error; one that nobody expected is raised again, for :class:`Faults`."""
+    handler = next((known for kind, known in ANSWERS.items() if isinstance(error, kind)), None)
+    if handler is None:
+        raise error
+    return await handler(request, error)
