@@ -68,7 +68,6 @@ READING = (
     ("POST", "/hooks/claude-code/SessionStart"),
     ("POST", "/auth/setup"),
     ("POST", "/auth/sign-in"),
-    ("POST", "/auth/password"),
     ("POST", "/auth/join"),
 )
 """One of each way a body is read."""
