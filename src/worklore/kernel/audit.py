@@ -323,7 +323,7 @@ def _changed_fields(state: InstanceState[Any], action: str) -> Iterator[tuple[st
         match kind:
             case Recorded.values:
                 yield name, [_short(old), _short(new)]
-            case Recorded.name:
+            case Recorded.name_only:
                 yield name, "sealed"
             case Recorded.digest:
                 sha256 = None if new is None else hashlib.sha256(new).hexdigest()
@@ -340,7 +340,7 @@ class Recorded(Enum):
     """What is recorded of a column: old and new value, its name only, or the digest of the new ciphertext."""
 
     values = "values"
-    name = "name"
+    name_only = "name-only"
     digest = "digest"
 
 
@@ -358,7 +358,7 @@ def recorded(column: ColumnElement[Any]) -> Recorded:
     """
     if not column.info.get("sealed", False):
         return Recorded.values
-    return Recorded.digest if isinstance(column.type, LargeBinary) else Recorded.name
+    return Recorded.digest if isinstance(column.type, LargeBinary) else Recorded.name_only
 
 
 def _short(value: Any) -> Any:

@@ -246,7 +246,7 @@ def gone(connection: Connection, heads: Mapping[str, tuple[int, str]]) -> list[s
     return missed
 
 
-def of_row(row: Mapping[str, Any]) -> Checkpoint:
+def of_row(row: Mapping[Any, Any]) -> Checkpoint:
     """The checkpoint in a row of its table."""
     return Checkpoint.model_validate(dict(row) | {"signature": row["signature"].hex()})
 
