@@ -306,7 +306,7 @@ def test_where_a_file_is_may_be_asked_with_any_text(machine_api: httpx2.Client, 
         query = "&".join(f"{key}={text if value == chr(1) else quote(value)}" for key, value in asked.items())
         answer = machine_api.get(f"/capture?{query}")
         if answer.status_code == 200:
-            assert answer.json() == {"offset": 0, "tail_digest": None}
+            assert (answer.json()["offset"], answer.json()["tail_digest"]) == (0, None)
         else:
             refused(answer, 400, 422)
 

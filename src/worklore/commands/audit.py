@@ -17,7 +17,8 @@ from typing import Any, Final
 import orjson
 from sqlalchemy import inspect, select
 
-import worklore.resources  # noqa: F401 # pyright: ignore[reportUnusedImport] - every table, so that every sealed field is known
+# Every table, so that every sealed field is known.
+import worklore.resources  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from worklore.identity.keys import HubKey, load_key
 from worklore.kernel.audit import EPOCH, AuditEntry
 from worklore.kernel.db import database_url

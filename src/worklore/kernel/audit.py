@@ -321,11 +321,11 @@ def _changed_fields(state: InstanceState[Any], action: str) -> Iterator[tuple[st
         if old is None and (new is None or isinstance(new, Null)):
             continue
         match kind:
-            case Recorded.values:
+            case Recorded.with_values:
                 yield name, [_short(old), _short(new)]
-            case Recorded.name_only:
+            case Recorded.by_name:
                 yield name, "sealed"
-            case Recorded.digest:
+            case Recorded.by_digest:
                 sha256 = None if new is None else hashlib.sha256(new).hexdigest()
                 yield name, {"sealed": sha256, "version": _version(state, action)}
 
@@ -339,9 +339,9 @@ def _version(state: InstanceState[Any], action: str) -> int:
 class Recorded(Enum):
     """What is recorded of a column: old and new value, its name only, or the digest of the new ciphertext."""
 
-    values = "values"
-    name_only = "name-only"
-    digest = "digest"
+    with_values = "values"
+    by_name = "name"
+    by_digest = "digest"
 
 
 @cache
@@ -357,8 +357,8 @@ def recorded(column: ColumnElement[Any]) -> Recorded:
     The digest of a ciphertext tells nothing of the secret. That of a sealed text, which may be a hash or short, would.
     """
     if not column.info.get("sealed", False):
-        return Recorded.values
-    return Recorded.digest if isinstance(column.type, LargeBinary) else Recorded.name_only
+        return Recorded.with_values
+    return Recorded.by_digest if isinstance(column.type, LargeBinary) else Recorded.by_name
 
 
 def _short(value: Any) -> Any:

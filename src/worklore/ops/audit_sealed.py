@@ -37,7 +37,7 @@ class Holder:
 def holders() -> Iterator[Holder]:
     """The tables that hold ciphertext, of the classes that are loaded."""
     for mapper in sorted(Base.registry.mappers, key=lambda each: each.local_table.description):
-        fields = {name: column for name, column in mapper.columns.items() if recorded(column) is Recorded.digest}
+        fields = {name: column for name, column in mapper.columns.items() if recorded(column) is Recorded.by_digest}
         if fields:
             yield Holder(mapper.local_table, fields)
 

@@ -170,7 +170,7 @@ def _stored(connection: Connection) -> Iterator[Checkpoint]:
     page = select(AuditCheckpoint.__table__).order_by(AuditCheckpoint.id).limit(CHUNK)
     some = connection.execute(page).mappings().all()
     while some:
-        yield from (of_row(row) for row in some)
+        yield from (of_row(dict(row)) for row in some)
         some = connection.execute(page.where(AuditCheckpoint.id > some[-1]["id"])).mappings().all()
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from struct import Struct
@@ -39,9 +39,8 @@ def begin(ctx: Context) -> None:
     """Begin the chains, and count in them what was there before they were and before rows had witnesses; once."""
     begin_chains(ctx)
     connection = ctx.session.connection()
-    counts: dict[str, Callable[[Connection], dict[str, Any]]] = {REQUESTS: _loose_requests}
-    counts |= {model.__tablename__: partial(loose, model=model) for model in WITNESSED}
-    for name, count in counts.items():
+    counts = {model.__tablename__: partial(loose, model=model) for model in WITNESSED}
+    for name, count in (counts | {REQUESTS: _loose_requests}).items():
         mark = uuid.uuid5(_NAMED, name)  # an index finds it by that, where the action has none
         known = select(AuditEntry.id).where(AuditEntry.record_id == mark, AuditEntry.action == BEGINS).limit(1)
         if connection.execute(known).first() is None:
