@@ -74,6 +74,7 @@ def test_another_method_of_a_path_is_a_partial_match(operations: Sequence[Operat
         (f"/sites/by-client/{KEY}", "GET"),
         (f"/project-states/by-project/{KEY}", "GET, PUT"),
         ("/capture", "GET, POST"),
+        ("/projects/identify", "POST"),
         ("/auth/sign-in", "POST"),
     ],
 )

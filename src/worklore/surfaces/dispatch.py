@@ -59,15 +59,16 @@ class Dispatch(BaseRoute):
         """A full match, a partial one where the path has other methods, or none."""
         if scope["type"] != "http" or scope.get("root_path") or not scope["path"].startswith(self._root):
             return Match.NONE, {}
-        known = False
         for path, parameters in _forms(scope["path"][len(self._root) :]):
             methods = self._paths.get(path)
             if methods is None:
                 continue
-            if (endpoint := methods.get(scope["method"])) is not None:
-                return Match.FULL, {"endpoint": endpoint, "path_params": parameters}
-            known = True
-        return (Match.PARTIAL, {"endpoint": _refuse}) if known else (Match.NONE, {})
+            # The plainest form that is known decides: a word of the API is no id where it lacks the method.
+            endpoint = methods.get(scope["method"])
+            if endpoint is None:
+                return Match.PARTIAL, {"endpoint": _refuse}
+            return Match.FULL, {"endpoint": endpoint, "path_params": parameters}
+        return Match.NONE, {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Call the operation; the app's exception handlers answer what it raises."""
