@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+from pyotp import TOTP
 from sqlalchemy import Update, create_engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
@@ -96,23 +97,37 @@ class Rig:
     def _connect(self, code: str) -> None:
         self.finder.know("the set-up code", code, code.replace("-", ""))
         machine = {"hostname": "bench-01", "machine_fingerprint": "0123456789abcdef"}
-        answer = self._client.post(f"{self.url}/api/v1/auth/setup", json={"code": code, "machine": machine})
+        password = self.plant()
+        body = {"code": code, "machine": machine, "password": password}
+        answer = self._client.post(f"{self.url}/api/v1/auth/setup", json=body)
         assert answer.status_code == 201, answer.text
         self.token = answer.json()["token"]
         self.finder.know("the machine's token", self.token)
-        self._sign_in(answer.json()["user"]["email"])
+        self._enrol({"email": answer.json()["user"]["email"], "password": password})
         for name in KEYS[:2]:
             parts = (self.data / name).read_text().replace(":", " ").split()
             self.finder.know(f"a key of {name}", *[part for part in parts if len(part) > 40])
 
-    def _sign_in(self, email: str) -> None:
-        password = self.plant()
-        self.api("POST", "/auth/password", 204, json={"password": password})
-        given = self._client.post(f"{self.url}/api/v1/auth/sign-in", json={"email": email, "password": password})
+    def _enrol(self, person: dict[str, str]) -> None:
+        """A second factor, without which secrets are shown to nobody."""
+        self._sign_in(person)
+        asked = {"password": person["password"]}
+        told = {"token": self.person, "shows": True}
+        seed = self.api("POST", "/auth/second-factor/enrol", 200, json=asked, **told).json()["secret"]
+        self.finder.know("the seed of a second factor", seed)
+        code = {"code": TOTP(seed).now()}
+        codes = self.api("POST", "/auth/second-factor/confirm", 200, json=code, **told).json()["recovery_codes"]
+        for each in codes:
+            self.finder.know("a recovery code", each, each.replace("-", ""))
+        self._sign_in(person | {"code": codes[0]})
+        self.kept |= person | {"codes": codes[1:]}
+
+    def _sign_in(self, person: dict[str, str]) -> None:
+        given = self._client.post(f"{self.url}/api/v1/auth/sign-in", json=person)
         assert given.status_code == 200, given.text
         told = given.json()
         self.person = told["access_token"]
-        self.kept |= {"email": email, "password": password, "refresh": told["refresh_token"]}
+        self.kept["refresh"] = told["refresh_token"]
         self.finder.know("an access token", self.person, self.person.rpartition(".")[2])
         self.finder.know("a refresh token", told["refresh_token"])
 

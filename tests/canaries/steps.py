@@ -120,6 +120,87 @@ def records_are_listed_searched_and_exported(rig: Rig) -> None:
         rig.api("GET", f"/credentials?{query}={quote(secret, safe='')}", 200, 400)
 
 
+def integrations_hold_secrets(rig: Rig) -> None:
+    new = {"integration_name": f"tickets {uuid.uuid4()}", "credential_type": "api_key"}
+    new |= {"api_base_url": "http://127.0.0.1:9", "probes": [{"scope": "tickets", "path": "/tickets"}]}
+    path = f"/integration-credentials/{rig.api('POST', '/integration-credentials', 201, json=new).json()['id']}"
+    for field in ("api_key", "password", "oauth_token", "oauth_refresh_token"):
+        rig.api("POST", f"{path}/rotate", 200, json={field: rig.plant("api_key")})
+        refused(rig, "POST", f"{path}/rotate", json={field: [rig.plant("api_key")]})
+        refused(rig, "PATCH", path, json={field: rig.plant("api_key")})
+    rig.api("POST", f"{path}/test", 200, json={})
+    for place in (path, "/integration-credentials?limit=500", "/audit?table=integration_credentials"):
+        rig.api("GET", place, 200)
+    rig.api("POST", f"{path}/shred", 200)
+
+
+def settings_are_secret(rig: Rig) -> None:
+    key = f"mail.{uuid.uuid4()}"
+    new = {"key": key, "value": rig.plant(), "is_secret": True}
+    made = rig.api("POST", "/configurations", 201, json=new).json()
+    path = f"/configurations/{made['id']}"
+    rig.api("PATCH", path, 200, headers={"if-match": '"1"'}, json={"value": rig.plant("connection_string")})
+    refused(rig, "PATCH", path, headers={"if-match": '"2"'}, json={"value_type": "integer", "value": rig.plant()})
+    refused(rig, "POST", "/configurations", json=new | {"value": [rig.plant()]})
+    for place in (f"/configurations/by-key/{key}", "/configurations?limit=500", "/audit?table=configurations"):
+        rig.api("GET", place, 200)
+
+
+def login_names_are_found_and_not_kept_in_clear(rig: Rig) -> None:
+    login = rig.plant()
+    key = rig.api("POST", "/credentials/store", 200, json=body(rig, login=login)[0]).json()["id"]
+    found = rig.api("POST", "/credentials/find-login", 200, json={"login": login.upper()}).json()
+    assert key in json.dumps(found)
+    rig.api("POST", "/credentials/find-login", 200, json={"login": rig.plant()})
+    refused(rig, "POST", "/credentials/find-login", json={"login": [rig.plant()]})
+    rig.api("POST", "/credentials/report", 200, json={})
+
+
+def secrets_are_lent(rig: Rig) -> None:
+    key, secret = stored(rig)
+    lent = rig.api("POST", f"/credentials/{key}/lease", 200, json={"purpose": "restart the service"}).json()
+    lease = f"/credential-leases/{lent['id']}"
+    given = rig.api("POST", f"{lease}/inject", 200, shows=True, json={"fields": ["password"]}).json()
+    assert given["secrets"] == {"password": secret}
+    refused(rig, "POST", f"{lease}/inject", json={"fields": [rig.plant()]})
+    refused(rig, "POST", f"{lease}/call", json={"url": f"https://example.com/{rig.plant('api_key')}"})
+    rig.api("POST", f"{lease}/release", 200)
+    refused(rig, "POST", f"{lease}/inject", json={"fields": ["password"]})
+    rig.api("GET", "/credential-leases?limit=500", 200)
+
+
+def links_show_secrets(rig: Rig) -> None:
+    key, secret = stored(rig)
+    passphrase = rig.plant()[:100]
+    new = {"recipient": "somebody@example.com", "max_views": 1, "passphrase": passphrase}
+    asked = {"token": rig.person, "shows": True, "json": new}
+    link = rig.api("POST", f"/credentials/{key}/share", 200, **asked).json()["url"].partition("#")[2]
+    rig.finder.know("the key of a link", link)
+    rig.ask("GET", "/share", 200, token=None)
+    refused(rig, "POST", "/share", token=None, json={"token": link, "passphrase": rig.plant()[:100]})
+    refused(rig, "POST", "/share", token=None, json={"token": [rig.plant("api_key")]})
+    opened = {"token": link, "passphrase": passphrase}
+    shown = rig.api("POST", "/share", 200, token=None, shows=True, json=opened).json()
+    assert shown["secrets"] == {"password": secret}
+    refused(rig, "POST", "/share", token=None, json=opened)
+    refused(rig, "POST", f"/credentials/{key}/share", json=new)
+    rig.api("GET", "/share-links?limit=500", 200)
+
+
+def people_have_second_factors_and_programs_tokens(rig: Rig) -> None:
+    person = {"email": rig.kept["email"], "password": rig.kept["password"]}
+    for code in (rig.plant("api_key")[:40], "000000", rig.kept["codes"][0][:-1]):
+        refused(rig, "POST", "/auth/sign-in", token=None, json=person | {"code": code})
+        refused(rig, "POST", "/auth/second-factor/confirm", token=rig.person, json={"code": code})
+    refused(rig, "POST", "/auth/second-factor/enrol", token=rig.person, json={"password": rig.plant()})
+    new = {"name": f"reports {uuid.uuid4()}", "scopes": ["client:read"]}
+    issued = rig.api("POST", "/api-tokens/issue", 200, token=rig.person, shows=True, json=new).json()
+    rig.finder.know("the token of a program", issued["token"])
+    rig.api("GET", "/clients", 200, token=issued["token"])
+    rig.api("POST", f"/api-tokens/{issued['id']}/revoke", 200, token=rig.person)
+    rig.api("GET", "/clients", 401, token=issued["token"])
+
+
 # --- secrets where they do not belong -------------------------------------------------------------------------------
 
 
@@ -359,6 +440,12 @@ STEPS = (
     Step(a_dry_run_leaves_nothing),
     Step(a_request_is_repeated_under_its_key),
     Step(records_are_listed_searched_and_exported),
+    Step(integrations_hold_secrets),
+    Step(settings_are_secret),
+    Step(login_names_are_found_and_not_kept_in_clear),
+    Step(secrets_are_lent),
+    Step(links_show_secrets),
+    Step(people_have_second_factors_and_programs_tokens, once=True),
     Step(a_change_takes_no_secret),
     Step(bodies_that_do_not_fit_are_refused),
     Step(bodies_that_are_no_json_are_refused),

@@ -232,6 +232,8 @@ def _value_of(item: ErrorDetails) -> dict[str, Any]:
     value, name = item["input"], str(item["loc"][-1]) if item["loc"] else ""
     if item["type"] in NOT_THE_FIELDS_OWN or SECRET.search(name):
         return {}
+    if item["type"] == "enum" and isinstance(value, str):
+        return {"value": named(value)}
     short = len(value) <= MAX_VALUE if isinstance(value, str) else isinstance(value, float | None)
     # An integer beyond 64 bits is one that our own JSON could not show.
     return {"value": value} if short or (isinstance(value, int) and -INT64 <= value < INT64) else {}
