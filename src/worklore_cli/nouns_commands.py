@@ -317,7 +317,7 @@ def _act(app: typer.Typer, action: Action, noun: Noun | None, panel: str | None 
             return
         if action.risk in ASKED_FIRST and not (write["yes"] or write["dry_run"]):
             typer.confirm(f"{action.description} Go on?", abort=True)
-        if (action.noun, action.name) in signing_in.SHOWING:
+        if (action.noun, action.name) in signing_in.FOR_PEOPLE:
             with signing_in.as_person(hub) as person:
                 shown = person.write("POST", path, body, message=write["message"], dry_run=write["dry_run"]).body
             nouns_shown.print_json(_whole(hub, shown))

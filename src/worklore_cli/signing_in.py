@@ -1,4 +1,4 @@
-"""Signing a person in for one request: a secret is shown to people, and this machine's token may be any program's."""
+"""Signing a person in for one request: some things are for people, and this machine's token may be any program's."""
 
 import getpass
 import sys
@@ -12,8 +12,8 @@ from worklore_cli.failure import Failure
 from worklore_cli.nouns_hub import Records
 from worklore_client.wire import HubRefused
 
-SHOWING = frozenset({("credential", "reveal"), ("credential", "share")})
-"""The verbs that show a secret, or a way to it."""
+FOR_PEOPLE = frozenset({("credential", "reveal"), ("credential", "share"), ("user", "invite")})
+"""The verbs that show a secret or a way to it, or let somebody in."""
 
 CODE_NEEDED = "second-factor-needed"
 
@@ -25,7 +25,7 @@ def as_person(hub: Records) -> Generator[Records]:
     Failure where there is no terminal: neither a password nor a code is taken from anywhere else.
     """
     if not sys.stdin.isatty():
-        raise Failure("a secret is shown to people, who sign in at a terminal", "Programs use `worklore secret run`")
+        raise Failure("this is for people, who sign in at a terminal", "Programs use secrets by `worklore secret run`")
     asked = {
         "email": typer.prompt("Address", err=True),
         "password": getpass.getpass("Password: ", stream=sys.stderr),

@@ -102,8 +102,18 @@ def test_who_may_invite_whom(hub: TestHub, new_person: Any, machine_api: Any) ->
     assert refusal(admin.api.post(f"/users/{owner.id}/invite")) == (403, "owner-only")
     assert refusal(person.api.post(f"/users/{person.id}/invite")) == (403, "scope-missing")
     assert admin.api.post(f"/users/{person.id}/invite").status_code == 200
-    made = machine_api.post(f"/users/{person.id}/invite").raise_for_status()
-    assert made.headers["cache-control"] == "no-store"
+    assert refusal(machine_api.post(f"/users/{person.id}/invite")) == (403, "person-needed")
+
+
+def test_a_code_that_a_machine_asks_for_sets_no_password(hub: TestHub, new_person: Any) -> None:
+    person: Person = new_person()
+    email = person.api.get("/me").json()["user"]["email"]
+    before = hub.client(set_up(hub, person.api.post("/setup-codes").json()["code"]).json()["token"])
+    code = before.post("/setup-codes").raise_for_status().json()["code"]
+    made = set_up(hub, code, password=PASSWORD).raise_for_status().json()
+    assert made["password_set"] is False
+    told = {"email": email, "password": PASSWORD}
+    assert hub.client().post("/auth/sign-in", json=told).status_code == 401
 
 
 @pytest.mark.parametrize("code", ["", "AAAAA-AAAAA-AAAAA", "ß" * 15, "x" * 41])

@@ -72,7 +72,11 @@ def test_connecting_at_a_terminal_asks_for_a_first_password(sqlite_hub: TestHub,
 def test_people_are_looked_after_by_commands(worklore: Technician) -> None:
     email = f"{unique('kim')}@example.com"
     worklore("user", "add", f"email={email}", "name=Kim", "role=technician")
-    code = worklore("user", "invite", email).json["code"]
+    refused = worklore("user", "invite", email, status=1)
+    assert "for people, who sign in at a terminal" in refused.err
+    owner = worklore.hub.owner()
+    key = owner.get("/users", params={"email": email}).json()["items"][0]["id"]
+    code = owner.post(f"/users/{key}/invite").json()["code"]
     assert worklore.hub.client().post("/auth/join", json={"code": code, "password": PASSWORD}).status_code == 200
     person = Person(worklore.hub, email, "")
     assert person.sign_in().status_code == 200

@@ -15,9 +15,10 @@ from worklore.identity.roles import Role
 from worklore.identity.second_factor import ALPHABET
 from worklore.identity.token import ApiToken, SetupCode, TokenKind, issue
 from worklore.identity.user import User, require_rank
+from worklore.kernel.access import PrincipalKind
 from worklore.kernel.action import Action, Risk
 from worklore.kernel.context import Context, ReadContext
-from worklore.kernel.errors import ConflictError, UnauthenticatedError
+from worklore.kernel.errors import ConflictError, ForbiddenError, UnauthenticatedError
 from worklore.kernel.types import uuid7
 from worklore.kernel.wire import Clean, CleanJson, WireModel
 
@@ -108,7 +109,10 @@ def first_user(ctx: Context) -> User:
 
 
 def new_code(ctx: Context, key: HubKey, user: User) -> Code:
-    """A code for one machine of a user, good for half an hour."""
+    """A code for one machine of a user, good for half an hour.
+
+    One that a machine or an agent has asked for sets no password: any program there could sign in by it.
+    """
     return _made(ctx, key, user, CODE_LIFE, is_invitation=False)
 
 
@@ -116,9 +120,15 @@ def invite(ctx: Context, user: User) -> Code:
     """A one-time code by which the user chooses a first password, within a day. An earlier invitation ends.
 
     Raises:
-        ForbiddenError: the user has more rights than the caller.
+        ForbiddenError: the user has more rights than the caller, or it is a machine or an agent that asks.
         ConflictError: the user has a password.
     """
+    if not _is_person(ctx):
+        raise ForbiddenError(
+            "A person is let in by a person; a machine's token may be any program's.",
+            hint="Sign in and invite them then.",
+            code="person-needed",
+        )
     require_rank(ctx, {user.role})
     if user.password_hash is not None:
         raise _has_password()
@@ -135,10 +145,16 @@ def _made(ctx: Context, key: HubKey, user: User, life: timedelta, *, is_invitati
         code_hash=keyed_hash(key, _plain(text)),
         user_id=user.id,
         is_invitation=is_invitation,
+        sets_password=_is_person(ctx),
         expires_at=ctx.now() + life,
     )
     ctx.session.add(code)
     return Code(code=text, expires_at=code.expires_at)
+
+
+def _is_person(ctx: Context) -> bool:
+    """False for a machine and an agent; the hub itself counts as whoever looks after it."""
+    return ctx.principal.kind not in {PrincipalKind.machine, PrincipalKind.agent}
 
 
 def _plain(code: str) -> str:
@@ -164,7 +180,7 @@ def first_password(ctx: ReadContext, key: HubKey, body: SetUp | Join) -> str | N
     """
     code = _usable(ctx, key, body.code, is_invitation=isinstance(body, Join))
     user = ctx.session.get_one(User, code.user_id)
-    if body.password is None or user.password_hash is not None:
+    if body.password is None or user.password_hash is not None or not code.sets_password:
         return None
     require_good(body.password, user.email)
     return body.password.get_secret_value()
@@ -180,7 +196,7 @@ def redeem(ctx: Context, key: HubKey, body: SetUp, life: timedelta, hashed: str 
     code.used_at = ctx.now()
     ctx.session.flush()
     user = ctx.session.get_one(User, code.user_id)
-    password_set = hashed is not None and user.password_hash is None
+    password_set = hashed is not None and user.password_hash is None and code.sets_password
     if password_set:
         user.password_hash = hashed
     machine = _register(ctx, body.machine)

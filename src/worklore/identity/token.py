@@ -101,6 +101,7 @@ class SetupCode(Created, Record):
     code_hash: Mapped[str] = mapped_column(Line(64), unique=True, info={"sealed": True})
     user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("api_users.id", ondelete="CASCADE"))
     is_invitation: Mapped[bool] = column(default=False, doc="Sets a first password, and connects no machine.")
+    sets_password: Mapped[bool] = column(default=False, doc="A person asked for it: it may set a first password.")
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
 

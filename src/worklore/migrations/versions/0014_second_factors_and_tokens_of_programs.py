@@ -14,6 +14,7 @@ depends_on = None
 ADDED = (
     ("refresh_families", "second_factor", sa.Boolean(), False),
     ("setup_codes", "is_invitation", sa.Boolean(), False),
+    ("setup_codes", "sets_password", sa.Boolean(), False),
     ("api_tokens", "is_limited", sa.Boolean(), False),
     ("api_tokens", "name", types.Line(length=100), True),
     ("api_tokens", "last_used_ip", types.Line(length=45), True),
