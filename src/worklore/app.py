@@ -139,7 +139,6 @@ def build(settings: Settings, *, upgrade: bool = False) -> Hub:
     database = Database(settings.url)
     try:
         empty = migrate.state(database).is_empty
-        hub_key.require_own(database, settings.data)
         audit_chain.join(database, settings.data)
         if upgrade or empty:
             secret = read_secret(settings.backup_key_file)

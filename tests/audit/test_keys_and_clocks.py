@@ -50,7 +50,7 @@ def test_a_hub_with_another_key_is_told_so(tmp_path: Path) -> None:
     load_key(other / KEY_FILE, create=True)
     with pytest.raises(UnavailableError) as refused:
         build(Settings(data=other, database_url=url))
-    assert refused.value.code == "hub-key-differs"
+    assert refused.value.code == "key-foreign"
     assert audit(own, "verify", url=url).returncode == 0
     # The operator's word that the former key is lost.
     said = audit(other, "accept-key", url=url)

@@ -303,9 +303,17 @@ def test_changes_since_a_moment(noun: Resource, rows: Any, api: httpx2.Client) -
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
 
+OF_ITS_HUB = {
+    "task-grant": {"expires_at"},
+    "agent": {"owner_id"},
+    "credential-audit-log": {"prev_hmac", "row_hmac"},
+}
+"""Fields that hold the time, who asks, or what the hub's own chains say."""
+
+
 def momentary(resource: Resource) -> set[str]:
-    """The fields that hold the time of their writing, which no two databases share."""
-    given = {"expires_at"} if resource.name == "task-grant" else set()
+    """The fields that no two databases share, such as the time of their writing."""
+    given = OF_ITS_HUB.get(resource.name, set())
     made = {
         column.name
         for column in wire(resource).fields.values()

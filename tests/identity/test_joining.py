@@ -14,7 +14,7 @@ from tests.identity.conftest import PASSWORD, Person, refusal
 from worklore.identity.keys import keyed_hash
 from worklore.identity.roles import Role
 from worklore.identity.setup import INVITATION_LIFE, _plain
-from worklore.identity.token import SetupCode, TokenKind
+from worklore.identity.token import SetupCode
 from worklore.kernel.audit import AuditEntry
 from worklore.kernel.types import utcnow
 
@@ -74,15 +74,15 @@ def test_of_two_invitations_used_at_once_one_password_stays(hub: TestHub, new_pe
 
 def test_a_code_for_machines_is_no_invitation_and_the_other_way_round(hub: TestHub, new_person: Any) -> None:
     email = f"{unique('person')}@example.com"
-    machine = hub.client(hub.token(kind=TokenKind.machine, email=email))
+    program = hub.client(hub.token(email=email))
     person = Person(hub, email, "")
-    code = machine.post("/setup-codes").raise_for_status().json()["code"]
+    code = program.post("/setup-codes").raise_for_status().json()["code"]
     assert refusal(join(hub, code)) == (401, "invitation-invalid")
     assert refusal(set_up(hub, person.invited(), password=PASSWORD)) == (401, "setup-code-invalid")
     assert refusal(set_up(hub, code, password=f"{email}!")) == (422, "invalid")
     assert set_up(hub, code, password=PASSWORD).raise_for_status().json()["password_set"] is True
     assert person.sign_in().status_code == 200
-    further = machine.post("/setup-codes").raise_for_status().json()["code"]
+    further = program.post("/setup-codes").raise_for_status().json()["code"]
     again = set_up(hub, further, password=OTHER).raise_for_status()
     assert (again.json()["password_set"], again.headers["cache-control"]) == (False, "no-store")
     assert person.sign_in().status_code == 200, "one that is there stays"

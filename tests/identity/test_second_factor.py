@@ -198,8 +198,8 @@ def test_the_database_holds_neither_seed_nor_codes(hub: TestHub, someone: Enroll
     for secret in (someone.app.secret, *someone.recovery, *(code.replace("-", "") for code in someone.recovery)):
         assert secret not in str(tuple(row)) + str(told)
         assert secret.encode() not in row.seed_encrypted
-    assert "seed_encrypted" in told[0]
-    assert "recovery_hashes" in told[1]
+    assert any("seed_encrypted" in changed for changed in told)
+    assert any("recovery_hashes" in changed for changed in told)
     # A row that is moved to another person opens nothing.
     moved = SecondFactor(**row._asdict() | {"id": uuid.uuid4(), "user_id": new_person().id})
     with pytest.raises(UnavailableError) as refused:

@@ -37,6 +37,7 @@ OTHERS = {
     ("vault_keys", "canary"): "what proves a vault key",
     ("client_keys", "wrapped_key"): "a client's key itself, looked at by itself",
     ("signing_keys", "wrapped_private_key"): "no secret of a record",
+    ("second_factors", "seed_encrypted"): "sealed with the hub's key, not by the vault",
 }
 """Sealed bytes that no holder tells of, and why."""
 

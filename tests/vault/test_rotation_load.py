@@ -136,7 +136,7 @@ class Caller(Thread):
 @contextmanager
 def loaded(hub: TestHub, passwords: dict[str, str]) -> Iterator[list[Caller]]:
     """Eight callers at work; at the end none of them has failed."""
-    ended, keys, token = Event(), list(passwords), hub.token()
+    ended, keys, token = Event(), list(passwords), hub.token(scopes=["*"])
     client = hub.client(token).get(f"/credentials/{keys[0]}").json()["client_id"]
     callers = [
         Caller(hub.client(token), {key: passwords[key] for key in keys[number::CALLERS]}, client, ended, Random(number))

@@ -4,22 +4,19 @@ import json
 import os
 import subprocess
 import sys
-import uuid
 from pathlib import Path
 
 import pytest
-from argon2 import PasswordHasher
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from tests.client.commands import Technician, technician
-from tests.conftest import TestHub
-from tests.vault.agents import person
+from tests.conftest import TestHub, unique
+from tests.identity.conftest import PASSWORD, Person
+from tests.identity.test_second_factor import Enrolled
 from tests.vault.conftest import make_client
 from tests.vault.test_credentials import stored
 from worklore.identity.refresh import RefreshFamily
-from worklore.identity.user import User
 
-PASSWORD = "correct horse battery"
 AT_A_TERMINAL = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
 
 
@@ -34,14 +31,12 @@ def key(sqlite_hub: TestHub) -> str:
 
 
 @pytest.fixture
-def somebody(sqlite_hub: TestHub) -> tuple[uuid.UUID, str]:
-    """An owner with a password."""
-    email = f"kim-{uuid.uuid4()}@example.com"
-    who = uuid.UUID(person(sqlite_hub.client(sqlite_hub.token(email=email))))
-    hashed = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1).hash(PASSWORD)
-    with sqlite_hub.database.writing.begin() as connection:
-        connection.execute(update(User).where(User.id == who).values(password_hash=hashed))
-    return who, email
+def somebody(sqlite_hub: TestHub) -> Enrolled:
+    """An owner with a second factor, without which nobody is shown a secret."""
+    email = f"{unique('kim')}@example.com"
+    who = Person(sqlite_hub, email, sqlite_hub.token(email=email))
+    who.join()
+    return Enrolled(who)
 
 
 def at_terminal(typed: Technician, arguments: list[str], *answers: tuple[bytes, str]) -> tuple[int, str]:
@@ -64,29 +59,28 @@ def at_terminal(typed: Technician, arguments: list[str], *answers: tuple[bytes, 
 
 
 def test_a_person_signs_in_sees_the_secret_and_is_signed_out(
-    sqlite_hub: TestHub, typed: Technician, key: str, somebody: tuple[uuid.UUID, str]
+    sqlite_hub: TestHub, typed: Technician, key: str, somebody: Enrolled
 ) -> None:
-    who, email = somebody
+    email, codes = somebody.person.email, iter(somebody.recovery)
     asked = ["credential", "reveal", key, "reason=The server does not answer"]
-    status, shown = at_terminal(typed, asked, (b"Address", email), (b"Password", PASSWORD))
+    signs_in = ((b"Address", email), (b"Password", PASSWORD))
+    status, shown = at_terminal(typed, asked, *signs_in, (b"Code", next(codes)))
     assert (status, shown.count("planted-canary"), PASSWORD in shown) == (0, 1, False), shown
-    families = select(RefreshFamily.revoked_at).where(RefreshFamily.user_id == who)
+    families = select(RefreshFamily.revoked_at).where(RefreshFamily.user_id == somebody.person.id)
     with sqlite_hub.database.reading.connect() as connection:
-        ends = connection.execute(families).scalars().all()
-    assert len(ends) == 1
-    assert ends[0] is not None
+        ends = connection.execute(families.order_by(RefreshFamily.id)).scalars().all()
+    assert ends[-1] is not None
     assert not any(PASSWORD.encode() in path.read_bytes() for path in typed.home.rglob("*") if path.is_file())
-    link = at_terminal(
-        typed, ["credential", "share", key, "recipient=kim@example.com"], (b"Address", email), (b"Password", PASSWORD)
-    )[1]
+    shared = ["credential", "share", key, "recipient=kim@example.com"]
+    link = at_terminal(typed, shared, *signs_in, (b"Code", next(codes)))[1]
     told = json.loads(link[link.index("{") :])
     assert told["url"].startswith(f"{sqlite_hub.url}/share#")
     assert sqlite_hub.client().post("/share", json={"token": told["url"].partition("#")[2]}).status_code == 200
 
 
-def test_a_wrong_password_shows_nothing(typed: Technician, key: str, somebody: tuple[uuid.UUID, str]) -> None:
+def test_a_wrong_password_shows_nothing(typed: Technician, key: str, somebody: Enrolled) -> None:
     asked = ["credential", "reveal", key, "reason=The server does not answer"]
-    status, shown = at_terminal(typed, asked, (b"Address", somebody[1]), (b"Password", "wrong"))
+    status, shown = at_terminal(typed, asked, (b"Address", somebody.person.email), (b"Password", "wrong"))
     assert (status, "planted" in shown) == (1, False)
     assert "is wrong" in shown
 

@@ -27,10 +27,10 @@ from worklore.kernel.audit import CHAINS, AuditEntry, record_event
 from worklore.kernel.chain import FIELDS, Chains, Head, packed
 from worklore.kernel.context import Context
 from worklore.kernel.epoch import RestoreEpoch
-from worklore.kernel.errors import UnavailableError
 from worklore.kernel.nodes import AuditCheckpoint, AuditCut, claim_node
 from worklore.kernel.transaction import Database
 from worklore.kernel.types import uuid7
+from worklore.ops import hub_key
 
 BEGINS: Final = "audit-begins"
 """The action of the entry that covers those from before there were chains."""
@@ -60,7 +60,7 @@ def join(database: Database, data: Path) -> HubKey | None:
     """Let what this process writes be linked into chains of its own; None where there is no key, and no chain, yet.
 
     Raises:
-        UnavailableError: there are chains, and the key they were made with is missing.
+        UnavailableError: there are chains, and the key they were made with is missing, or another one is there.
     """
     with database.writing.connect() as connection:
         seen = inspect(connection)
@@ -70,26 +70,9 @@ def join(database: Database, data: Path) -> HubKey | None:
     if begun is None and not (data / KEY_FILE).exists():
         return None
     key = load_key(data / KEY_FILE, create=False)
-    _require_own(database, key)
+    hub_key.require_own(database, data)
     chained(database, key, data)
     return key
-
-
-def _require_own(database: Database, key: HubKey) -> None:
-    """See that the chains are continued with the key they were witnessed with last.
-
-    Raises:
-        UnavailableError: they were made with another, as by a second hub that has its own.
-    """
-    with database.writing.connect() as connection:
-        last = newest(connection)
-    if last is not None and last.key_id != key.key_id:
-        raise UnavailableError(
-            f"The audit of this database was signed with the key {last.key_id}, and hub.key here is {key.key_id}.",
-            hint="Put the hub.key of the other hub, or of this one's backup, into the data folder. "
-            "If that key is lost for good, worklore audit accept-key goes on with this one.",
-            code="hub-key-differs",
-        )
 
 
 def chained(database: Database, key: HubKey, data: Path) -> Chains:
@@ -308,8 +291,13 @@ def accept(database: Database, key: HubKey, data: Path) -> Checkpoint | None:
     if last is None:
         return None
     chained(database, key, data)
-    facts = {"former": last.key_id, "key": key.key_id}
-    database.write(lambda ctx: record_event(ctx, ACCEPTED, AuditEntry.__tablename__, None, facts))
+
+    def work(ctx: Context) -> None:
+        hub_key.replace(ctx, key)
+        facts = {"former": last.key_id, "key": key.key_id}
+        record_event(ctx, ACCEPTED, AuditEntry.__tablename__, None, facts)
+
+    database.write(work)
     return make_checkpoint(database, key, data / CHECKPOINT_FILE, always=True)
 
 

@@ -16,6 +16,7 @@ from worklore.kernel.access import SYSTEM
 from worklore.kernel.context import Context
 from worklore.kernel.errors import UnavailableError
 from worklore.kernel.transaction import Database
+from worklore.kernel.types import uuid7
 from worklore.vault.keys import KeyPurpose, KeyState, SigningKey
 
 FILE: Final = "hub.key"
@@ -71,10 +72,27 @@ def begin(ctx: Context, key: HubKey) -> None:
         ctx.session.add(row)
 
 
+def replace(ctx: Context, key: HubKey) -> None:
+    """Go on with another key: what was made with the former one, such as tokens, is void."""
+    former = ctx.session.scalars(
+        select(SigningKey).where(SigningKey.purpose == KeyPurpose.token, SigningKey.key_id != key.key_id)
+    )
+    for row in former:
+        row.state = KeyState.retired
+    own = ctx.session.scalars(select(SigningKey).where(SigningKey.key_id == key.key_id)).one_or_none()
+    if own is None:
+        own = SigningKey(
+            id=uuid7(), key_id=key.key_id, purpose=KeyPurpose.token, public_key=key.verifying.public_bytes_raw()
+        )
+        ctx.session.add(own)
+    own.state = KeyState.active
+
+
 def _compare(known: list[str], key: HubKey) -> None:
     if known and key.key_id not in known:
         raise UnavailableError(
             f"The database was begun with the hub's key {known[0]}; this hub has {key.key_id}.",
-            hint=f"Put the {FILE} that belongs to this database into the data folder, or name another database.",
+            hint=f"Put the {FILE} that belongs to this database into the data folder, or name another database. "
+            "If that key is lost for good, worklore audit accept-key goes on with this one.",
             code="key-foreign",
         )

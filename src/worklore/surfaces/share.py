@@ -38,11 +38,8 @@ def _digest(text: str) -> str:
 
 
 HEADERS: Final = {
-    "cache-control": "no-store",
     "content-security-policy": f"default-src 'none'; style-src {_digest(STYLE)}; script-src {_digest(SCRIPT)}; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
     "x-robots-tag": "noindex",
 }
 

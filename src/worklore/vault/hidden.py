@@ -6,12 +6,12 @@ from sqlalchemy import ColumnElement, or_, select, true, union_all
 from sqlalchemy.orm import InstrumentedAttribute
 
 from worklore.kernel.access import Principal, Visibility
-from worklore.vault.credential import Credential
+from worklore.vault.credential import Credential, CredentialAuditLog
 from worklore.vault.grant import MANAGE, CredentialPermission, named_for
 from worklore.vault.lease import CredentialLease
 from worklore.vault.share import ShareLink
 
-OF_CREDENTIALS: Final = (CredentialPermission, CredentialLease, ShareLink)
+OF_CREDENTIALS: Final = (CredentialAuditLog, CredentialPermission, CredentialLease, ShareLink)
 
 
 def of_nothing_hidden(record: InstrumentedAttribute[Any]) -> Visibility:
