@@ -2,16 +2,15 @@
 
 import json
 import os
-import resource
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.engine import URL
-
 from tests.audit.conftest import Chained
-from tests.audit.test_hub import audit
+from tests.processes.test_serve import environment
 from worklore.kernel import audit as kernel_audit
 from worklore.kernel.context import Context
 from worklore.kernel.types import uuid7
@@ -32,24 +31,32 @@ def write(ctx: Context, number: int) -> None:
     kernel_audit._append(ctx.session, made)
 
 
-def test_many_entries_without_a_false_alarm_and_in_flat_memory(database_url: URL, tmp_path: Path) -> None:
-    made = Chained(database_url, tmp_path)
-    made.begin()
+def verified(made: Chained, output: Path) -> tuple[dict[str, Any], int]:
+    """What the command says, and the most memory that it had, in MiB."""
+    variables = environment(
+        made.folder.parent,
+        WORKLORE_DATA=str(made.folder),
+        WORKLORE_DATABASE_URL=made.url.render_as_string(hide_password=False),
+    )
+    with output.open("wb") as out:
+        command = [sys.executable, "-m", "worklore", "audit", "verify", "--json"]
+        child = subprocess.Popen(command, env=variables, stdout=out)
+        _, status, used = os.wait4(child.pid, 0)  # of this process alone
+        child.returncode = os.waitstatus_to_exitcode(status)
+    found: dict[str, Any] = json.loads(output.read_text())
+    return found, used.ru_maxrss // 1024
+
+
+def test_many_entries_without_a_false_alarm_and_in_flat_memory(everywhere: Chained, tmp_path: Path) -> None:
+    made, before = everywhere, everywhere.verify().records
     with ThreadPoolExecutor(WRITERS) as pool:
-        for number, _ in enumerate(pool.map(made.database.write, [partial(write, number=n) for n in range(units())])):
+        works = [partial(write, number=number) for number in range(ENTRIES // UNIT)]
+        for number, _ in enumerate(pool.map(made.database.write, works)):
             if number % 100 == 0:
                 made.checkpoint()
-    made.close()
-    url = database_url.render_as_string(hide_password=False)
-    found = audit(tmp_path, "verify", "--json", url=url)
-    verdict = json.loads(found.stdout)
-    used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
+    verdict, used = verified(made, tmp_path / "verdict.json")
     speed = f"{verdict['per_second']:,} entries a second in {verdict['seconds']} s, {used} MiB"
     print(f"{made.database.dialect}: {verdict['records']:,} entries in {verdict['chains']} chains, {speed}")  # noqa: T201 - the figure
     assert (verdict["state"], verdict["breaks"], verdict["missing"]) == ("intact", [], [])
-    assert verdict["records"] == units() * UNIT + 3
+    assert verdict["records"] == before + len(works) * UNIT
     assert used < MOST_MIB
-
-
-def units() -> int:
-    return ENTRIES // UNIT
