@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
-from sqlalchemy.engine import URL
 
 from tests.audit.conftest import Chained, at
 from tests.audit.test_hub import audit
@@ -16,8 +15,6 @@ from worklore.identity.keys import load_key
 from worklore.kernel.errors import UnavailableError
 from worklore.kernel.nodes import AuditCheckpoint
 from worklore.kernel.settings import Settings
-from worklore.kernel.transaction import Database
-from worklore.ops import migrate
 from worklore.ops.audit_chain import KEY_FILE, Extension, extends, newest
 from worklore.ops.audit_verify import State
 from worklore.ops.retention import thin_checkpoints
@@ -82,11 +79,8 @@ def test_old_checkpoints_become_one_an_hour(chained: Chained) -> None:
     assert chained.verify().state is State.intact
 
 
-def test_the_statements_for_a_user_are_printed(database_url: URL, tmp_path: Path) -> None:
-    url = database_url.render_as_string(hide_password=False)
-    made = Database(database_url)
-    migrate.upgrade(made)
-    made.close()
+def test_the_statements_for_a_user_are_printed(everywhere: Chained, tmp_path: Path) -> None:
+    url, made = everywhere.url.render_as_string(hide_password=False), everywhere.database
     for wrong in ("hub; DROP", "", "a@b c"):
         assert audit(tmp_path, "grants", wrong, url=url).returncode == 2
     said = audit(tmp_path, "grants", "hub@192.0.2.7", url=url)
