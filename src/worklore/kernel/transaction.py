@@ -121,10 +121,9 @@ class Database:
         """``sqlite``, ``mariadb`` or ``postgresql``."""
         return self.url.get_backend_name()
 
-    @property
-    def is_tight(self) -> bool:
-        """True while the disk was found full and there is no room for the reserve yet."""
-        return self.ballast is not None and self.ballast.is_given
+    def has_room(self) -> bool:
+        """False from when the disk was full until there is room for the reserve, which is made again then."""
+        return self.ballast is None or not self.ballast.is_given or self.ballast.renew()
 
     def make_room(self) -> bool:
         """Give the reserve up, as the disk is full; True when that made room."""

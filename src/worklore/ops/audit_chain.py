@@ -320,10 +320,8 @@ class Witness(threading.Thread):
         self._made = time.monotonic()
 
     def run(self) -> None:
-        """Look every second until stopped, and whether a disk that was full has room again."""
+        """Look every second until stopped."""
         while not self._stopping.wait(POLL_SECONDS):
-            if self._database.is_tight and self._database.ballast is not None:
-                self._database.ballast.renew()
             added = self._chains.appended - self._seen
             if added >= RECORDS or (added and time.monotonic() - self._made >= SECONDS):
                 self.testify()

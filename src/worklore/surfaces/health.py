@@ -29,7 +29,7 @@ def routes(gateway: Gateway, version: str) -> APIRouter:
         with gateway.database.read(SYSTEM) as ctx:
             ctx.session.execute(select(Sequence.value).limit(1)).first()
             vault = "open" if vault_of(ctx).refusal is None else "sealed"
-        disk = "full" if gateway.database.is_tight else "ok"
+        disk = "ok" if gateway.database.has_room() else "full"
         return {"status": "ready", "database": gateway.database.dialect, "vault": vault, "disk": disk}
 
     return router

@@ -365,7 +365,7 @@ class Gateway:
 
         def prepare() -> tuple[Principal, Operation]:
             # What the reserve on the disk gave is for those who sign in to make room, and for the record of it.
-            if self.database.is_tight and principal is None:
+            if principal is None and not self.database.has_room():
                 raise no_room()
             actor = principal or self.principal(request)
             if scope is not None:
