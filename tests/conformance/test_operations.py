@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from tests.conformance.rows import Rows
 from worklore.kernel import handles
 from worklore.kernel.db import Base
 from worklore.kernel.resource import Resource
-from worklore.kernel.wire import wire
+from worklore.kernel.wire import WireModel, wire
 from worklore.resources import CATALOG, RESOURCES
 from worklore.surfaces.examples import AN_ID, examples
 
@@ -325,3 +326,15 @@ UNOFFERED = {
 def test_every_table_is_offered_or_says_why_not() -> None:
     tables = {mapper.local_table.description for mapper in Base.registry.mappers} | {handles.Handle.__tablename__}
     assert tables - CATALOG.by_table.keys() == UNOFFERED.keys()
+
+
+def test_no_two_models_share_a_name() -> None:
+    """The document names schemas by their classes: of two that share a name it would show one for both."""
+    known: dict[str, set[type]] = defaultdict(set)
+    waiting = [WireModel]
+    while waiting:
+        model = waiting.pop()
+        waiting += model.__subclasses__()
+        known[model.__name__].add(model)
+    made_by_hand = {name: models for name, models in known.items() if not name.startswith("_")}
+    assert {name for name, models in made_by_hand.items() if len({each.__module__ for each in models}) > 1} == set()

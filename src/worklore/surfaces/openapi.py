@@ -106,6 +106,7 @@ def _operation(
     answers: dict[str, Any],
     problems: Iterable[int],
     body: dict[str, Any] | None = None,
+    needs_body: bool = True,
 ) -> dict[str, Any]:
     made: dict[str, Any] = {
         "operationId": name.replace("-", "_").replace("/", "_"),
@@ -117,7 +118,7 @@ def _operation(
         "x-scope": scope,
         "x-risk": risk.value,
     }
-    return made | ({} if body is None else {"requestBody": {"required": True, "content": body}})
+    return made | ({} if body is None else {"requestBody": {"required": needs_body, "content": body}})
 
 
 class _Noun:
@@ -284,6 +285,8 @@ def describe_action(action: Action, resource: Resource | None) -> dict[str, Any]
         answers={"200": {"description": "Done.", "content": _json(_ref(action.result))}},
         problems=(*READING, 404, 409, 413, 422),
         body=_json(_ref(action.body), example_of(action.body)) if action.body is not None else None,
+        # No body is an empty one, which is enough where no field must be sent.
+        needs_body=action.body is not None and any(field.is_required() for field in action.body.model_fields.values()),
     )
 
 

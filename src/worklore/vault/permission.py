@@ -18,7 +18,7 @@ from worklore.vault.credential import Credential, through_credential
 from worklore.vault.grant import MANAGE, CredentialPermission, PermissionLevel, require_right
 
 
-class Named(WireModel):
+class PersonToName(WireModel):
     """A person and what they may do with a credential from now on; null takes it back."""
 
     user_id: uuid.UUID
@@ -59,7 +59,7 @@ def _known(ctx: Context, user_id: str) -> str:
     return str(key)
 
 
-def permit(ctx: Context, credential: Credential, body: Named) -> NamedPeople:
+def permit(ctx: Context, credential: Credential, body: PersonToName) -> NamedPeople:
     """Name a person for a credential, change their level, or take it back. For who is named as its admin."""
     if not ctx.principal.may(MANAGE):
         require_right(ctx, credential, PermissionLevel.admin)
