@@ -130,7 +130,10 @@ def test_what_was_read_before_the_former_key_was_dropped_still_opens(hub: TestHu
         record = ctx.session.get_one(Credential, key)
         assert rekey(hub.database, HOLDERS, [client]).values == 1
         assert CREDENTIAL_SECRETS.open(ctx, record, SecretField.password).reveal() == SECRET
-    assert hub.hub.vault.unreadable.empty()
+    failed = list[uuid.UUID]()
+    while not hub.hub.vault.unreadable.empty():  # other tests' secrets may have failed to open, on purpose
+        failed.append(hub.hub.vault.unreadable.get_nowait().place.record_id)
+    assert key not in failed
 
 
 def test_a_key_is_not_dropped_under_somebody_who_seals_by_it(hub: TestHub) -> None:
