@@ -48,6 +48,9 @@ PREFIX = "worklore_test_"
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Unused, for hubs under test speak plain HTTP; made once, since a client that makes its own takes 40 ms for it."""
 
+# The many processes that tests start find what the first has compiled, as they do where the hub is installed.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 
 # --- which databases there are --------------------------------------------------------------------------------------
 

@@ -226,8 +226,9 @@ def test_what_is_said_of_blocks_is_said_of_one_that_is_there() -> None:
 
 
 @pytest.mark.slow
-def test_commands_in_the_documents_do_what_they_say(machine: Machine) -> None:
-    to_run = [block for block in blocks() if block.name not in NOT_RUN]
+@pytest.mark.parametrize("first", [True, False], ids=["first-pages", "operations"])
+def test_commands_in_the_documents_do_what_they_say(machine: Machine, *, first: bool) -> None:
+    to_run = [block for block in blocks() if block.name not in NOT_RUN and (block.document in FIRST) == first]
     for block in to_run:
         if block.name[1] not in HUB_STOPPED:
             machine.carry_out(block)
