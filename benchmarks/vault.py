@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from benchmarks.rest import App, running, servers, two_databases
 from worklore.app import build
 from worklore.identity.keys import load_key
-from worklore.identity.sign_in import first_user
+from worklore.identity.setup import first_user
 from worklore.identity.token import TokenKind, issue
 from worklore.kernel import envelope
 from worklore.kernel.access import SYSTEM
