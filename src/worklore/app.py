@@ -9,6 +9,7 @@ from importlib.metadata import version
 from threading import Thread
 from typing import Any, Final
 
+import structlog
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
@@ -26,6 +27,8 @@ from worklore.kernel.idempotency import forget_expired
 from worklore.kernel.jobs import Handler, Runner, ensure_repeating
 from worklore.kernel.settings import Settings
 from worklore.kernel.transaction import Database
+from worklore.memory import vector
+from worklore.memory.embed import ModelUnavailableError, embedder
 from worklore.memory.recollection import warm
 from worklore.ops import audit_chain, audit_witness, backup_schedules, backups, hub_key, migrate
 from worklore.ops.api_audit import Journal, Mover
@@ -46,6 +49,8 @@ from worklore.vault.seal import Vault
 from worklore.vault.share import KEEPER, ShareKeeper
 from worklore.vault.share import PATH as SHARE
 
+log = structlog.get_logger()
+
 ROOT: Final = "/api/v1"
 VERSION: Final = version("worklore")
 DESCRIPTION: Final = "The record of work and the memory that people and their AI agents share."
@@ -59,6 +64,7 @@ REPEATING: Final[Mapping[str, int]] = {
     "expire-records": 3600,
     "renew-statistics": 86_400,
     backup_schedules.JOB: backup_schedules.JOB_SECONDS,
+    vector.JOB: vector.JOB_SECONDS,
 }
 """Background jobs of the hub and the seconds between their runs."""
 
@@ -88,6 +94,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "deliver-events": deliver_events,
     "forget-idempotency-keys": forget_keys,
     "renew-statistics": count_rows,
+    vector.JOB: vector.embed_memory,
 }
 
 
@@ -212,6 +219,9 @@ def _expiry(settings: Settings) -> Handler:
 
 
 def _warm(database: Database) -> None:
+    model = embedder()
+    if isinstance(model, ModelUnavailableError):
+        log.warning("recall goes by words alone", reason=str(model))
     with database.read(SYSTEM) as ctx:
         warm(ctx)
 

@@ -96,7 +96,10 @@ def _memory(home: Path, hub: Hub) -> Check:
     except HubError as error:
         return Check("memory", "failure", str(error), "Start the hub or look at its log")
     milliseconds = (time.perf_counter() - begun) * 1000
-    return Check("memory", "ok", f"recall answered in {milliseconds:.0f} ms, {answer.get('searched', 0)} searched")
+    detail = f"recall answered in {milliseconds:.0f} ms, {answer.get('searched', 0)} searched"
+    if answer.get("semantic") == "off":
+        return Check("memory", "warning", f"{detail}, by words alone", answer.get("notice", ""))
+    return Check("memory", "ok", detail)
 
 
 def _hooks(home: Path) -> list[Check]:

@@ -14,7 +14,7 @@ Not thread-safe: the owner serialises writing, and reading while writing.
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Vectors = NDArray[np.float32]
 
 K1: Final = 1.2
 B: Final = 0.75
@@ -123,6 +124,7 @@ _COLUMNS: Final = {
     "asks": np.bool_,
     "tells_time": np.bool_,
     "alive": np.bool_,
+    "embedded": np.bool_,
 }
 
 
@@ -136,6 +138,7 @@ class Index:
         self._sessions: dict[str, int] = {}
         self._authors: dict[str, int] = {}
         self._columns: _Columns = {name: np.zeros(_SMALL_TAIL, kind) for name, kind in _COLUMNS.items()}
+        self._vectors: Vectors = np.empty((0, 0), np.float32)
         self._segment = _Segment(np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.uint16))
         self._consolidated = 0
         self._tail: dict[int, tuple[array[int], array[int]]] = {}
@@ -153,6 +156,12 @@ class Index:
         """Author labels by their number in `Layout.unit_author`."""
         return tuple(self._authors)
 
+    @property
+    def embedded(self) -> int:
+        """How many of the entries have a vector."""
+        size = len(self._ids)
+        return int(np.count_nonzero(self._columns["embedded"][:size] & self._columns["alive"][:size]))
+
     def add(self, entries: Iterable[Entry]) -> None:
         """Add entries, or replace those whose id is known."""
         for entry in entries:
@@ -162,6 +171,25 @@ class Index:
         tail_entries = len(self._ids) - self._consolidated
         if tail_entries > max(_SMALL_TAIL, self._consolidated // 8):
             self._consolidate()
+
+    def embed(self, vectors: Mapping[str, Vectors]) -> None:
+        """Give units their vectors, all of one size and of unit length; ids that are not here are passed over."""
+        for identifier, vector in vectors.items():
+            if self._vectors.shape[1] != len(vector):
+                self._vectors = np.zeros((len(self._columns["alive"]), len(vector)), np.float32)
+            slot = self._slot_of.get(identifier)
+            if slot is not None:
+                self._vectors[slot] = vector
+                self._columns["embedded"][slot] = True
+
+    def similarities(self, vector: Vectors) -> tuple[Floats, Bools]:
+        """For each unit in canonical order how like a vector its own is, from -1 to 1, and whether it has one."""
+        slots = self.layout().slots
+        has = self._columns["embedded"][slots].astype(np.bool_)
+        if self._vectors.shape[1] != len(vector):
+            return np.zeros(len(slots)), np.zeros(len(slots), np.bool_)
+        like = self._vectors[: len(self._ids)] @ vector
+        return like[slots].astype(np.float64), has
 
     def remove(self, identifiers: Iterable[str]) -> None:
         """Forget entries; unknown ids are no error, since forgetting may be told twice."""
@@ -218,6 +246,7 @@ class Index:
         slot = len(self._ids)
         if slot == len(self._columns["alive"]):
             self._columns = {name: np.concatenate((held, np.zeros_like(held))) for name, held in self._columns.items()}
+            self._vectors = np.concatenate((self._vectors, np.zeros_like(self._vectors)))
         self._ids.append(entry.id)
         self._slot_of[entry.id] = slot
         values = {
@@ -232,6 +261,7 @@ class Index:
             "asks": entry.asks,
             "tells_time": entry.tells_time,
             "alive": True,
+            "embedded": False,
         }
         for name, value in values.items():
             self._columns[name][slot] = value
@@ -270,6 +300,10 @@ class Index:
             name: np.concatenate((held[:size][alive], np.zeros(capacity - len(self._ids), held.dtype)))
             for name, held in self._columns.items()
         }
+        if self._vectors.shape[1]:
+            self._vectors = np.concatenate(
+                (self._vectors[:size][alive], np.zeros((capacity - len(self._ids), self._vectors.shape[1]), np.float32))
+            )
         self._consolidated = len(self._ids)
         self._layout = None
 

@@ -18,6 +18,7 @@ from worklore.memory.rank import is_name
 from worklore.memory.recall import search
 from worklore.memory.recollection import recollection
 from worklore.memory.transcript import Turn
+from worklore.memory.vector import embed_memory
 from worklore.memory.window import Role
 from worklore.work.project import Project
 from worklore.work.session import WorkSession
@@ -43,6 +44,8 @@ class StoredCorpus:
         for scope, held in scopes.items():
             self._newest[scope] = max(document.time for document in held)
             self._projects[scope] = self._database.write(partial(self._store, scope=scope, documents=held))
+        embed_memory(self._database, {})
+        for scope in scopes:
             with self._database.read(SYSTEM) as ctx:
                 recollection(ctx).rank(ctx, self._projects[scope], "warm", now=self._newest[scope], limit=1)
 

@@ -1,9 +1,13 @@
-"""Ranking the units of a scope for a question, from lexical and structural signals alone.
+"""Ranking the units of a scope for a question, by its words, by its meaning where there is a model, and by structure.
 
 A question matches a unit by *any* of its words; words that are rare in the scope count most (BM25, after Robertson
 and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009). What stands around a unit counts too:
 the turns next to it and its whole session answer questions whose words are spread over a conversation. To these come
 who said it, when, and how much room it takes.
+
+Where an embedding model has read the units, what they mean counts in two steps. The likeness of whole units and the
+words choose candidates; those are scored by late interaction (after Khattab and Zaharia, "ColBERT", 2020): each token
+of the question looks for the token of the unit that is most like it, and rare words of the question count most.
 
 Each signal is an array over the units in canonical order and the score is their weighted sum; `WEIGHTS` is the one
 place that says by how much. Lexical signals are divided by the root mean square of the matches, so that one is "an
@@ -11,7 +15,7 @@ ordinary match" in a scope of a hundred units and of a hundred thousand, and the
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from heapq import heapify, heappop, heappush
@@ -19,9 +23,11 @@ from math import log, log1p, sqrt
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from worklore.memory.analyse import STOP_WORDS, terms
 from worklore.memory.dates import Interval, intervals
+from worklore.memory.embed import Embedding, TokenVectors
 from worklore.memory.index import K1, B, Bools, Floats, Index, Ints, Layout, Postings, changes
 
 ROLES: Final = frozenset(("user", "assistant"))
@@ -34,8 +40,10 @@ class Weights:
 
     match: float = 1.0
     """The unit's own words."""
+    turn: float = 0.0
+    """All words of its turn, where that was cut into several units."""
     next_to: float = 0.3
-    """The turns just before and after it, each."""
+    """The turns just before and after it, each. A long turn stands by itself: see `_leaning`."""
     two_away: float = 0.2
     """The turns one further, each."""
     session: float = 1.0
@@ -56,9 +64,38 @@ class Weights:
     it."""
     tells_time: float = 1.2
     """It tells a time, where the question asks for one."""
+    late: float = 0.0
+    """What its tokens mean, by late interaction, in standard deviations over the scope."""
+    late_next: float = 0.0
+    """The same of the turns just before and after it, each."""
+    like: float = 0.0
+    """What it means as a whole, in standard deviations over the scope."""
+    like_next: float = 0.0
+    """The same of the turns just before and after it, each."""
+    like_session: float = 0.0
+    """The same of the unit of its session that is most like the question, in standard deviations over the sessions."""
 
 
 WEIGHTS: Final = Weights()
+"""Where there is no model, or it has not read the scope yet."""
+MEANING_WEIGHTS: Final = Weights(
+    match=0.4,
+    turn=0.4,
+    session=0.6,
+    length=0.5,
+    late=1.0,
+    late_next=0.25,
+    like=0.4,
+    like_next=0.1,
+    like_session=0.4,
+)
+"""Where there is one: most of what the unit's own words say, late interaction says better."""
+LATE_CANDIDATES: Final = 100
+"""Units that late interaction scores, and the turns around them."""
+LATE_SAMPLE: Final = 64
+"""Units by which it is known what late interaction gives any unit of the scope."""
+LIKE_ENOUGH: Final = 0.3
+"""Likeness from which a unit that shares no word with the question has to do with it."""
 SHORT_TURN: Final = 25  # terms
 _ACCOUNTS: Final = frozenset((
     "admin", "administrator", "agent", "assistant", "backup", "claude", "demo", "dev", "guest", "info", "it",
@@ -81,9 +118,27 @@ _REASONS: Final = {
     "session": "session",
     "author": "author named",
     "date": "date named",
+    "late": "meaning",
     "user": "said by the user",
     "tells_time": "tells a time",
 }
+_WITH: Final = {
+    "next_to": ("two_away", "late_next", "like_next"),
+    "session": ("like_session",),
+    "late": ("like",),
+}
+"""Signals that are told together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """A question as the model reads it.
+
+    `tokens` reads the token vectors of units by their ids; units that have none are left out of its answer.
+    """
+
+    question: Embedding
+    tokens: Callable[[Sequence[str]], Mapping[str, TokenVectors]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +155,7 @@ class Hit:
     @property
     def why(self) -> tuple[str, ...]:
         """Names of the signals that spoke for it, the strongest first."""
-        grouped = {
-            name: self.signals[name] + (self.signals["two_away"] if name == "next_to" else 0.0) for name in _REASONS
-        }
+        grouped = {name: sum(self.signals.get(part, 0.0) for part in (name, *_WITH.get(name, ()))) for name in _REASONS}
         strongest = sorted(grouped, key=lambda name: -grouped[name])
         return tuple(_REASONS[name] for name in strongest if grouped[name] >= _WORTH_TELLING)
 
@@ -115,8 +168,16 @@ def is_name(author: str) -> bool:
     return bool(author) and author not in ROLES
 
 
-def rank(index: Index, question: str, *, now: datetime, weights: Weights = WEIGHTS, limit: int = 200) -> list[Hit]:
-    """The `limit` best units for a question, best first; empty when no word and no date of it is known to the scope.
+def rank(
+    index: Index,
+    question: str,
+    *,
+    now: datetime,
+    meaning: Meaning | None = None,
+    weights: Weights | None = None,
+    limit: int = 200,
+) -> list[Hit]:
+    """The `limit` best units for a question, best first; empty when nothing in the scope has to do with it.
 
     Equal contents give equal answers, in whatever order they came into the index.
 
@@ -124,18 +185,28 @@ def rank(index: Index, question: str, *, now: datetime, weights: Weights = WEIGH
         index: the units of one scope.
         question: what is asked, as it was typed.
         now: the time of asking, with its time zone, for dates such as "yesterday".
-        weights: what each signal counts.
+        meaning: the question as the embedding model reads it; None where there is no model.
+        weights: what each signal counts, if not what is measured to be best.
         limit: most hits to return.
     """
     layout = index.layout()
     if not layout.units or limit <= 0:
         return []
     signals, related = _signals(index, layout, question, now)
-    factors = asdict(weights)
+    like, has = index.similarities(meaning.question.pooled) if meaning else (np.zeros(0), np.zeros(0, np.bool_))
+    factors = asdict(weights or (MEANING_WEIGHTS if has.any() else WEIGHTS))
     weighted = {name: factors[name] * values for name, values in signals.items()}
-    scores = np.zeros(layout.units)
-    for values in weighted.values():
-        scores += values
+    scores = _sum(weighted, layout.units)
+    if meaning is not None and has.any():
+        liked = {name: factors[name] * values for name, values in _likeness(like, has, layout).items()}
+        related |= has & (like >= LIKE_ENOUGH)
+        scores += _sum(liked, layout.units)
+        wanted = _late_positions(_top(scores, np.flatnonzero(related), LATE_CANDIDATES), has, layout)
+        late = {
+            name: factors[name] * values for name, values in _late(index, layout, question, meaning, wanted).items()
+        }
+        scores += _sum(late, layout.units)
+        weighted |= liked | late
     candidates = np.flatnonzero(related)
     best = _top(scores, candidates, 4 * limit)
     chosen = _spread(best, scores, np.maximum(weighted["session"], 0.0), layout, limit)
@@ -154,6 +225,86 @@ def rank(index: Index, question: str, *, now: datetime, weights: Weights = WEIGH
             ),
         )
     return hits
+
+
+def _sum(weighted: Mapping[str, Floats], units: int) -> Floats:
+    scores = np.zeros(units)
+    for values in weighted.values():
+        scores += values
+    return scores
+
+
+def _likeness(like: Floats, has: Bools, layout: Layout) -> dict[str, Floats]:
+    """The signals of whole units' vectors; nothing for a unit that has none yet."""
+    own = np.where(has, _standard(like, like[has]), 0.0)
+    best = np.maximum.reduceat(np.where(has, like, -1.0), layout.session_start)
+    sessions = np.where(best > -1.0, _standard(best, best[best > -1.0]), 0.0)
+    return {
+        "like": own,
+        "like_next": _beside(own, layout),
+        "like_session": sessions[layout.unit_session],
+    }
+
+
+def _standard(values: Floats, among: Floats) -> Floats:
+    """Values in standard deviations from the mean of some."""
+    spread = float(among.std())
+    standard: Floats = (values - float(among.mean())) / spread if spread > 0 else np.zeros_like(values)
+    return standard
+
+
+def _late_positions(best: Ints, has: Bools, layout: Layout) -> tuple[Ints, Ints]:
+    """Candidates with the turns around them, and a sample of the scope; of units that have vectors."""
+    turns = np.unique(layout.unit_turn[best][:, None] + np.array([-1, 0, 1]))
+    near = np.flatnonzero(np.isin(layout.unit_turn, turns) & has)
+    every = np.flatnonzero(has)
+    return near, every[np.linspace(0, len(every) - 1, min(LATE_SAMPLE, len(every))).astype(np.int64)]
+
+
+def _late(
+    index: Index, layout: Layout, question: str, meaning: Meaning, wanted: tuple[Ints, Ints]
+) -> dict[str, Floats]:
+    """The signals of late interaction at some positions; nothing elsewhere."""
+    near, sample = wanted
+    asked = meaning.question.tokens.astype(np.float32)
+    counts = _token_weights(index, layout, question, meaning.question)
+    places = np.unique(np.concatenate((near, sample)))
+    names = [index.identifier(position) for position in places]
+    held = meaning.tokens(names)
+    found = np.full(layout.units, np.nan)
+    read = [(position, held[name]) for position, name in zip(places.tolist(), names, strict=True) if name in held]
+    read = [(position, vectors) for position, vectors in read if len(vectors)]
+    if read and len(asked):
+        starts = np.cumsum([0, *(len(vectors) for _, vectors in read[:-1])])
+        every = np.concatenate([vectors for _, vectors in read]).astype(np.float32)
+        nearest = np.maximum.reduceat(asked @ every.T, starts, axis=1)
+        found[[position for position, _ in read]] = counts @ nearest / 127**2
+    usual = found[sample]
+    usual = usual[~np.isnan(usual)]
+    if not len(usual):
+        return {"late": np.zeros(layout.units), "late_next": np.zeros(layout.units)}
+    # Where late interaction was not asked, a unit counts as the usual one.
+    own = np.nan_to_num(_standard(found, usual), nan=0.0)
+    return {
+        "late": own,
+        "late_next": _beside(own, layout),
+    }
+
+
+def _token_weights(index: Index, layout: Layout, question: str, read: Embedding) -> NDArray[np.float32]:
+    """What each token of a question counts: as much as its word is rare in the scope, in all one."""
+    counts = np.zeros(len(read.tokens), np.float32)
+    for word in re.finditer(r"\S+", question):
+        known = [len(index.postings(term).positions) for term in terms(word[0])]
+        if not known:
+            continue
+        containing = sorted(known)[len(known) // 2]
+        rarity = log1p((layout.units - containing + 0.5) / (containing + 0.5))
+        for place, (start, end) in enumerate(read.spans):
+            if word.start() <= start and end <= word.end() and any(map(str.isalnum, question[start:end])):
+                counts[place] = rarity
+    total = float(counts.sum())
+    return counts / total if total > 0 else np.full(len(counts), 1 / max(len(counts), 1), np.float32)
 
 
 def _top(scores: Floats, candidates: Ints, count: int) -> Ints:
@@ -196,12 +347,13 @@ def _spread(best: Ints, scores: Floats, session_share: Floats, layout: Layout, l
 def _signals(index: Index, layout: Layout, question: str, now: datetime) -> tuple[dict[str, Floats], Bools]:
     """Every signal by its name in `Weights`, and which units the question has to do with at all."""
     unit, turn, session = _lexical(index, layout, question)
-    turn_scale = _scaled(turn)
+    turn_scale, leaning = _scaled(turn), _leaning(layout)
     date = _date_match(layout, question, now)
     signals: dict[str, Floats] = {
         "match": _scaled(unit),
-        "next_to": _around(turn_scale, layout, 1)[layout.unit_turn],
-        "two_away": _around(turn_scale, layout, 2)[layout.unit_turn],
+        "turn": np.where(_is_cut(layout), turn_scale, 0.0)[layout.unit_turn],
+        "next_to": (leaning * _around(turn_scale, layout, 1))[layout.unit_turn],
+        "two_away": (leaning * _around(turn_scale, layout, 2))[layout.unit_turn],
         "session": _scaled(session)[layout.unit_session],
         "author": _author_match(index.authors, layout, question),
         "date": date,
@@ -265,6 +417,25 @@ def _around(scores: Floats, layout: Layout, distance: int) -> Floats:
     around[distance:] += scores[:-distance] * same
     around[:-distance] += scores[distance:] * same
     return around
+
+
+def _leaning(layout: Layout) -> Floats:
+    """How much each turn leans on those around it, from 0 to 1: what says little by itself means something there."""
+    leaning: Floats = np.sqrt(np.minimum(1.0, SHORT_TURN / np.maximum(layout.turn_length, 1.0)))
+    return leaning
+
+
+def _is_cut(layout: Layout) -> Bools:
+    """Which turns were cut into several units."""
+    cut: Bools = np.bincount(layout.unit_turn, minlength=layout.turns) > 1
+    return cut
+
+
+def _beside(own: Floats, layout: Layout) -> Floats:
+    """For each unit the best scores of the turns before and after its own, as far as its own leans on them."""
+    best = np.maximum.reduceat(own, layout.turn_start)
+    beside: Floats = (_leaning(layout) * _around(best, layout, 1))[layout.unit_turn]
+    return beside
 
 
 def _author_match(authors: Sequence[str], layout: Layout, question: str) -> Floats:

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Any, Final
 
 from pydantic import Field
@@ -21,6 +22,7 @@ from worklore.kernel.context import ReadContext
 from worklore.kernel.errors import NotFoundError
 from worklore.kernel.types import iso
 from worklore.kernel.wire import Clean, WireModel
+from worklore.memory.embed import ModelUnavailableError, embedder
 from worklore.memory.pack import Excerpt, Packed, pack
 from worklore.memory.rank import Hit
 from worklore.memory.recollection import recollection
@@ -63,6 +65,14 @@ class Item(WireModel):
     why: list[str]
 
 
+class Semantic(StrEnum):
+    """Whether the embedding model took part in an answer."""
+
+    full = "full"
+    partial = "partial"
+    off = "off"
+
+
 class Recalled(WireModel):
     """What memory has to say."""
 
@@ -74,6 +84,10 @@ class Recalled(WireModel):
     project: uuid.UUID
     searched: int
     """Windows the question was compared with."""
+    semantic: Semantic
+    """Of how many of them the meaning was compared, and not the words alone: ``full``, ``partial`` or ``off``."""
+    notice: str
+    """Why not of all, and what to do; empty otherwise."""
     ms: float
 
 
@@ -103,6 +117,8 @@ def recall(ctx: ReadContext, body: Question) -> Recalled:
         items=items,
         project=project.id,
         searched=found.searched,
+        semantic=found.semantic,
+        notice=found.notice,
         ms=round((time.perf_counter() - begun) * 1000, 2),
     )
 
@@ -142,6 +158,23 @@ class Found:
     excerpts: list[Excerpt]
     hits: dict[str, Hit]
     searched: int
+    meant: int
+
+    @property
+    def semantic(self) -> Semantic:
+        """Whether the embedding model took part."""
+        if isinstance(embedder(), ModelUnavailableError):
+            return Semantic.off
+        return Semantic.full if self.meant >= self.searched else Semantic.partial
+
+    @property
+    def notice(self) -> str:
+        """What keeps the answer from being as good as it could be."""
+        model = embedder()
+        if isinstance(model, ModelUnavailableError):
+            return f"Found by words alone. {model}"
+        waiting = self.searched - self.meant
+        return f"The embedding model has yet to read {waiting:,} of the windows." if waiting > 0 else ""
 
     def packed(self, budget: int) -> Packed:
         """What of it fits a budget of tokens."""
@@ -160,15 +193,15 @@ def search(
 ) -> Found:
     """Rank and read as much as a budget may need. ``keep`` says which excerpts may be shown at all."""
     wanted = max(MIN_HITS, budget // TOKENS_PER_HIT)
-    hits, searched = recollection(ctx).rank(ctx, project_id, question, now=now or ctx.now(), limit=wanted)
-    excerpts = [excerpt for excerpt in read_excerpts(ctx, project_id, hits) if keep(excerpt[1])]
+    ranked = recollection(ctx).rank(ctx, project_id, question, now=now or ctx.now(), limit=wanted)
+    excerpts = [excerpt for excerpt in read_excerpts(ctx, project_id, ranked.hits) if keep(excerpt[1])]
     if limit is not None:
         turns = list(dict.fromkeys(excerpt.turn for _, excerpt in excerpts))[:limit]
         excerpts = [(hit, excerpt) for hit, excerpt in excerpts if excerpt.turn in turns]
     best: dict[str, Hit] = {}
     for hit, excerpt in excerpts:
         best.setdefault(excerpt.turn, hit)
-    return Found([excerpt for _, excerpt in excerpts], best, searched)
+    return Found([excerpt for _, excerpt in excerpts], best, ranked.searched, ranked.meant)
 
 
 def read_excerpts(ctx: ReadContext, project_id: uuid.UUID, hits: Iterable[Hit]) -> list[tuple[Hit, Excerpt]]:

@@ -8,16 +8,20 @@ committed is missed. The least recently asked projects are dropped when the wind
 import threading
 import uuid
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from sqlalchemy import func, select
 
 from worklore.kernel.context import ReadContext
+from worklore.memory.embed import MODEL, ModelUnavailableError, TokenVectors, embedder
 from worklore.memory.index import Index
-from worklore.memory.rank import Hit, rank
+from worklore.memory.rank import Hit, Meaning, rank
 from worklore.memory.units import entry
+from worklore.memory.vector import MemoryVector, pooled_of, tokens_of
 from worklore.memory.window import MemoryWindow, Role
 from worklore.work.session import WorkSession
 
@@ -25,16 +29,27 @@ MAX_UNITS: Final = 500_000
 """Windows held in memory by all indexes of this process."""
 
 CHUNK: Final = 5_000
+BATCH: Final = 400
 WARM_PROJECTS: Final = 20
 
 
 @dataclass(slots=True)
 class ProjectIndex:
-    """The index of a project and how far it has read."""
+    """The index of a project, and how far it has read the windows and their vectors."""
 
     index: Index = field(default_factory=Index)
     seq: int = 0
+    vector_seq: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """The best windows, how many were searched, and of how many of those the meaning is known."""
+
+    hits: list[Hit]
+    searched: int
+    meant: int
 
 
 class Recollection:
@@ -49,17 +64,18 @@ class Recollection:
         with self._lock:
             return sum(len(held.index) for held in self._projects.values())
 
-    def rank(
-        self, ctx: ReadContext, project_id: uuid.UUID, question: str, *, now: datetime, limit: int
-    ) -> tuple[list[Hit], int]:
-        """The best windows of a project for a question, and how many were searched."""
+    def rank(self, ctx: ReadContext, project_id: uuid.UUID, question: str, *, now: datetime, limit: int) -> Ranked:
+        """The best windows of a project for a question."""
         held = self._held(project_id)
+        meaning = meaning_of(ctx, question)
         with held.lock:
             self._catch_up(ctx, project_id, held)
-            hits = rank(held.index, question, now=now, limit=limit)
-            searched = len(held.index)
+            if meaning is not None:
+                self._catch_up_vectors(ctx, project_id, held)
+            hits = rank(held.index, question, now=now, meaning=meaning, limit=limit)
+            ranked = Ranked(hits, len(held.index), held.index.embedded if meaning else 0)
         self._make_room()
-        return hits, searched
+        return ranked
 
     def forget(self, project_id: uuid.UUID, windows: list[str]) -> None:
         """Drop windows the database no longer has."""
@@ -113,10 +129,46 @@ class Recollection:
             if len(rows) < CHUNK:
                 return
 
+    def _catch_up_vectors(self, ctx: ReadContext, project_id: uuid.UUID, held: ProjectIndex) -> None:
+        columns = (MemoryVector.seq, MemoryVector.window_id, MemoryVector.pooled)
+        while True:
+            newer = (
+                select(*columns)
+                .where(MemoryVector.project_id == project_id, MemoryVector.seq > held.vector_seq)
+                .where(MemoryVector.model == MODEL)
+                .order_by(MemoryVector.seq)
+                .limit(CHUNK)
+            )
+            rows = ctx.session.execute(newer).all()
+            if rows:
+                read = [(str(row.window_id), pooled_of(row.pooled)) for row in rows]
+                held.index.embed({window: vector for window, vector in read if vector is not None})
+                held.vector_seq = rows[-1].seq
+            if len(rows) < CHUNK:
+                return
+
     def _make_room(self) -> None:
         with self._lock:
             while len(self._projects) > 1 and sum(len(held.index) for held in self._projects.values()) > MAX_UNITS:
                 self._projects.popitem(last=False)
+
+
+def meaning_of(ctx: ReadContext, question: str) -> Meaning | None:
+    """A question as the model reads it; None where there is no model, and for a question without a word."""
+    model = embedder()
+    if isinstance(model, ModelUnavailableError) or not question.strip():
+        return None
+    return Meaning(model.embed([question])[0], partial(_tokens, ctx))
+
+
+def _tokens(ctx: ReadContext, windows: Sequence[str]) -> dict[str, TokenVectors]:
+    found: dict[str, TokenVectors] = {}
+    for start in range(0, len(windows), BATCH):
+        keys = [uuid.UUID(window) for window in windows[start : start + BATCH]]
+        stored = select(MemoryVector.window_id, MemoryVector.tokens).where(MemoryVector.window_id.in_(keys))
+        stored = stored.where(MemoryVector.model == MODEL)
+        found |= {str(row.window_id): tokens_of(row.tokens) for row in ctx.session.execute(stored)}
+    return found
 
 
 def warm(ctx: ReadContext) -> None:

@@ -7,6 +7,7 @@ from sqlalchemy import select
 
 from worklore.kernel.access import SYSTEM
 from worklore.kernel.sequence import Sequence
+from worklore.memory.embed import ModelUnavailableError, embedder
 from worklore.surfaces.http import Gateway
 from worklore.vault.seal import vault_of
 
@@ -24,12 +25,20 @@ def routes(gateway: Gateway, version: str) -> APIRouter:
     def ready() -> dict[str, Any]:
         """The database answers too.
 
-        ``vault`` is ``sealed`` while secrets are refused, ``disk`` is ``full`` while changes are; all else works then.
+        ``vault`` is ``sealed`` while secrets are refused, ``disk`` is ``full`` while changes are, and ``recall`` goes
+        by ``words`` alone where the embedding model is missing or damaged; all else works then.
         """
         with gateway.database.read(SYSTEM) as ctx:
             ctx.session.execute(select(Sequence.value).limit(1)).first()
             vault = "open" if vault_of(ctx).refusal is None else "sealed"
         disk = "ok" if gateway.database.has_room() else "full"
-        return {"status": "ready", "database": gateway.database.dialect, "vault": vault, "disk": disk}
+        recall = "words" if isinstance(embedder(), ModelUnavailableError) else "meaning"
+        return {
+            "status": "ready",
+            "database": gateway.database.dialect,
+            "vault": vault,
+            "disk": disk,
+            "recall": recall,
+        }
 
     return router

