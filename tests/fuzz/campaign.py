@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx2
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 PHASES = "coverage,fuzzing,stateful"
@@ -30,6 +32,8 @@ def campaign(url: str, token: str, report: Path, *options: str, phases: str = PH
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml"), "run"]
     command += [f"{url}/api/openapi.json", "--header", f"Authorization: Bearer {token}", "--phases", phases]
     command += ["--max-time", str(seconds), "--continue-on-failure", "--generation-database", "none", "--no-color"]
+    # The hub makes its description when it is first asked for, and schemathesis waits ten seconds for it.
+    httpx2.get(f"{url}/api/openapi.json", timeout=120).raise_for_status()
     ran = subprocess.run(
         [*command, "--report-json-path", str(report), *options],
         cwd=report.parent,
@@ -42,6 +46,8 @@ def campaign(url: str, token: str, report: Path, *options: str, phases: str = PH
     if not report.exists():
         raise RuntimeError(f"schemathesis did not run: {ran.stdout[-2000:]}{ran.stderr[-2000:]}")
     told: dict[str, Any] = json.loads(report.read_text())
+    if told["operations"] is None:
+        raise RuntimeError(f"schemathesis asked nothing: {ran.stdout[-2000:]}{ran.stderr[-2000:]}")
     cases = told["test_cases"]
     wrong = cases["unique_failures"] + cases["errored"] + len(told["errors"])
     return Findings(told["operations"]["tested"], cases["generated"], wrong, ran.returncode == 0, ran.stdout)
