@@ -94,6 +94,8 @@ class Layout:
     log_turn_length: Floats
     session_start: Ints
     session_length: Floats
+    middle_time: float
+    """The time before which half of the units are."""
 
     @property
     def units(self) -> int:
@@ -343,6 +345,7 @@ class Index:
             log_turn_length=np.log(np.maximum(turn_length, 1.0))[unit_turn],
             session_start=session_start,
             session_length=np.bincount(unit_session, length, len(session_start)).astype(np.float64),
+            middle_time=float(np.partition(column["time"], len(slots) // 2)[len(slots) // 2]) if len(slots) else 0.0,
         )
 
     def _session_ranks(self, session: NDArray[Any], time: NDArray[Any]) -> Ints:

@@ -18,6 +18,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from heapq import heapify, heappop, heappush
 from math import log, log1p, sqrt
 from typing import Final
@@ -94,6 +95,10 @@ LATE_CANDIDATES: Final = 100
 """Units that late interaction scores, and the turns around them."""
 LATE_SAMPLE: Final = 64
 """Units by which it is known what late interaction gives any unit of the scope."""
+RANKED: Final = 20_000
+"""Units up to which every signal is asked of all that have to do with the question."""
+PROMISING: Final = 4_000
+"""Units of more that are ranked, the turns around them aside."""
 LIKE_ENOUGH: Final = 0.3
 """Likeness from which a unit that shares no word with the question has to do with it."""
 SHORT_TURN: Final = 25  # terms
@@ -192,28 +197,30 @@ def rank(
     layout = index.layout()
     if not layout.units or limit <= 0:
         return []
-    signals, related = _signals(index, layout, question, now)
+    lexical = _lexical(index, layout, question)
     like, has = index.similarities(meaning.question.pooled) if meaning else (np.zeros(0), np.zeros(0, np.bool_))
-    factors = asdict(weights or (MEANING_WEIGHTS if has.any() else WEIGHTS))
+    meant = _Meant(like, has) if has.any() else None
+    factors = asdict(weights or (MEANING_WEIGHTS if meant else WEIGHTS))
+    date = _date_match(layout, question, now)
+    places = _places(layout, lexical, date, meant, factors)
+    signals = _signals(index, layout, question, lexical=lexical, date=date, places=places)
+    if meant is not None:
+        signals |= _likeness(meant, layout, places)
     weighted = {name: factors[name] * values for name, values in signals.items()}
-    scores = _sum(weighted, layout.units)
-    if meaning is not None and has.any():
-        liked = {name: factors[name] * values for name, values in _likeness(like, has, layout).items()}
-        related |= has & (like >= LIKE_ENOUGH)
-        scores += _sum(liked, layout.units)
-        wanted = _late_positions(_top(scores, np.flatnonzero(related), LATE_CANDIDATES), has, layout)
-        late = {
-            name: factors[name] * values for name, values in _late(index, layout, question, meaning, wanted).items()
-        }
-        scores += _sum(late, layout.units)
-        weighted |= liked | late
-    candidates = np.flatnonzero(related)
-    best = _top(scores, candidates, 4 * limit)
-    chosen = _spread(best, scores, np.maximum(weighted["session"], 0.0), layout, limit)
+    scores = _sum(weighted, len(places))
+    if meaning is not None and meant is not None:
+        near = places[_top(scores, np.arange(len(places)), LATE_CANDIDATES)]
+        late = _late(index, layout, question, meaning, (*_late_positions(near, has, layout), places))
+        late = {name: factors[name] * values for name, values in late.items()}
+        scores += _sum(late, len(places))
+        weighted |= late
+    best = _top(scores, np.arange(len(places)), 4 * limit)
+    session_share = np.maximum(weighted["session"], 0.0)
     hits: list[Hit] = []
-    for position, score in chosen:
-        added = {name: float(values[position]) for name, values in weighted.items()}
-        added["session"] += score - float(scores[position])
+    for place, score in _spread(best, scores, session_share, layout=layout, places=places, limit=limit):
+        added = {name: float(values[place]) for name, values in weighted.items()}
+        added["session"] += score - float(scores[place])
+        position = int(places[place])
         hits.append(
             Hit(
                 id=index.identifier(position),
@@ -227,22 +234,81 @@ def rank(
     return hits
 
 
-def _sum(weighted: Mapping[str, Floats], units: int) -> Floats:
-    scores = np.zeros(units)
+def _sum(weighted: Mapping[str, Floats], size: int) -> Floats:
+    scores = np.zeros(size)
     for values in weighted.values():
         scores += values
     return scores
 
 
-def _likeness(like: Floats, has: Bools, layout: Layout) -> dict[str, Floats]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Lexical:
+    """BM25 of the units, of the turns and of the sessions, each scaled."""
+
+    unit: Floats
+    turn: Floats
+    session: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class _Meant:
+    """How like the question each unit is, and which units are known to be like anything."""
+
+    like: Floats
+    has: Bools
+
+    @cached_property
+    def usual(self) -> tuple[float, float]:
+        """Mean and standard deviation over the scope."""
+        known = self.like[self.has]
+        return float(known.mean()), float(known.std()) or 1.0
+
+
+def _places(
+    layout: Layout, lexical: _Lexical, date: Floats, meant: _Meant | None, factors: Mapping[str, float]
+) -> Ints:
+    """The positions that are ranked: those that have to do with the question at all.
+
+    Of very many, those whose own words and meaning promise most, with the turns around them: what else there is to say
+    of a unit adds little to one that promises little.
+    """
+    related = (lexical.session[layout.unit_session] > 0) | (date > 0)
+    if meant is not None:
+        related |= meant.has & (meant.like >= LIKE_ENOUGH)
+    places: Ints = np.flatnonzero(related)
+    if len(places) <= RANKED:
+        return places
+    promise = lexical.unit[places] + lexical.turn[layout.unit_turn[places]] + factors["date"] * date[places]
+    if meant is not None:
+        usual, spread = meant.usual
+        promise += np.where(meant.has[places], (meant.like[places] - usual) / spread, 0.0)
+    floor = np.partition(promise, len(promise) - PROMISING)[len(promise) - PROMISING]
+    turns = np.unique(layout.unit_turn[places[promise >= floor]][:, None] + np.array([-1, 0, 1]))
+    turns = turns[(turns >= 0) & (turns < layout.turns)]
+    around: Ints = _units_of(turns, layout)
+    return around[related[around]]
+
+
+def _units_of(turns: Ints, layout: Layout) -> Ints:
+    """The positions of all units of some turns, ascending."""
+    ends = np.append(layout.turn_start[1:], layout.units)[turns]
+    starts = layout.turn_start[turns]
+    sizes = ends - starts
+    offsets = np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    units: Ints = np.repeat(starts, sizes) + offsets
+    return units
+
+
+def _likeness(meant: _Meant, layout: Layout, places: Ints) -> dict[str, Floats]:
     """The signals of whole units' vectors; nothing for a unit that has none yet."""
-    own = np.where(has, _standard(like, like[has]), 0.0)
-    best = np.maximum.reduceat(np.where(has, like, -1.0), layout.session_start)
+    usual, spread = meant.usual
+    own = np.where(meant.has, (meant.like - usual) / spread, 0.0)
+    best = np.maximum.reduceat(np.where(meant.has, meant.like, -1.0), layout.session_start)
     sessions = np.where(best > -1.0, _standard(best, best[best > -1.0]), 0.0)
     return {
-        "like": own,
-        "like_next": _beside(own, layout),
-        "like_session": sessions[layout.unit_session],
+        "like": own[places],
+        "like_next": _beside(own, layout, places),
+        "like_session": sessions[layout.unit_session[places]],
     }
 
 
@@ -256,23 +322,23 @@ def _standard(values: Floats, among: Floats) -> Floats:
 def _late_positions(best: Ints, has: Bools, layout: Layout) -> tuple[Ints, Ints]:
     """Candidates with the turns around them, and a sample of the scope; of units that have vectors."""
     turns = np.unique(layout.unit_turn[best][:, None] + np.array([-1, 0, 1]))
-    near = np.flatnonzero(np.isin(layout.unit_turn, turns) & has)
+    near = _units_of(turns[(turns >= 0) & (turns < layout.turns)], layout)
     every = np.flatnonzero(has)
-    return near, every[np.linspace(0, len(every) - 1, min(LATE_SAMPLE, len(every))).astype(np.int64)]
+    return near[has[near]], every[np.linspace(0, len(every) - 1, min(LATE_SAMPLE, len(every))).astype(np.int64)]
 
 
 def _late(
-    index: Index, layout: Layout, question: str, meaning: Meaning, wanted: tuple[Ints, Ints]
+    index: Index, layout: Layout, question: str, meaning: Meaning, wanted: tuple[Ints, Ints, Ints]
 ) -> dict[str, Floats]:
-    """The signals of late interaction at some positions; nothing elsewhere."""
-    near, sample = wanted
+    """The signals of late interaction: asked of candidates and of a sample, told of the positions that are ranked."""
+    near, sample, places = wanted
     asked = meaning.question.tokens.astype(np.float32)
     counts = _token_weights(index, layout, question, meaning.question)
-    places = np.unique(np.concatenate((near, sample)))
-    names = [index.identifier(position) for position in places]
+    asked_of = np.unique(np.concatenate((near, sample)))
+    names = [index.identifier(position) for position in asked_of]
     held = meaning.tokens(names)
     found = np.full(layout.units, np.nan)
-    read = [(position, held[name]) for position, name in zip(places.tolist(), names, strict=True) if name in held]
+    read = [(position, held[name]) for position, name in zip(asked_of.tolist(), names, strict=True) if name in held]
     read = [(position, vectors) for position, vectors in read if len(vectors)]
     if read and len(asked):
         starts = np.cumsum([0, *(len(vectors) for _, vectors in read[:-1])])
@@ -282,12 +348,12 @@ def _late(
     usual = found[sample]
     usual = usual[~np.isnan(usual)]
     if not len(usual):
-        return {"late": np.zeros(layout.units), "late_next": np.zeros(layout.units)}
+        return {"late": np.zeros(len(places)), "late_next": np.zeros(len(places))}
     # Where late interaction was not asked, a unit counts as the usual one.
     own = np.nan_to_num(_standard(found, usual), nan=0.0)
     return {
-        "late": own,
-        "late_next": _beside(own, layout),
+        "late": own[places],
+        "late_next": _beside(own, layout, places),
     }
 
 
@@ -316,54 +382,62 @@ def _top(scores: Floats, candidates: Ints, count: int) -> Ints:
     return candidates[np.argsort(-scores[candidates], kind="stable")]
 
 
-def _spread(best: Ints, scores: Floats, session_share: Floats, layout: Layout, limit: int) -> list[tuple[int, float]]:
-    """Candidates in their final order: a session's share in the score shrinks with each of its turns already taken."""
+def _spread(
+    best: Ints, scores: Floats, session_share: Floats, *, layout: Layout, places: Ints, limit: int
+) -> list[tuple[int, float]]:
+    """Candidates in their final order: a session's share in the score shrinks with each of its turns already taken.
+
+    Candidates are places in `places`, as the scores are by those.
+    """
+    sessions, of_turn = layout.unit_session[places], layout.unit_turn[places]
     waiting: dict[int, list[int]] = {}
-    for position in best[::-1].tolist():
-        waiting.setdefault(int(layout.unit_session[position]), []).append(position)
+    for place in best[::-1].tolist():
+        waiting.setdefault(int(sessions[place]), []).append(place)
     taken: dict[int, set[int]] = {session: set() for session in waiting}
 
     def next_of(session: int) -> tuple[float, int]:
-        position = waiting[session][-1]
+        place = waiting[session][-1]
         turns = taken[session]
-        share = float(session_share[position])
+        share = float(session_share[place])
         # A further passage of a turn already taken is no new turn.
-        count = len(turns) - (int(layout.unit_turn[position]) in turns)
-        return -(float(scores[position]) - share + share / (1 + count)), position
+        count = len(turns) - (int(of_turn[place]) in turns)
+        return -(float(scores[place]) - share + share / (1 + count)), place
 
     heap = [(*next_of(session), session) for session in waiting]
     heapify(heap)
     chosen: list[tuple[int, float]] = []
     while heap and len(chosen) < limit:
-        negative, position, session = heappop(heap)
-        chosen.append((position, -negative))
+        negative, place, session = heappop(heap)
+        chosen.append((place, -negative))
         waiting[session].pop()
-        taken[session].add(int(layout.unit_turn[position]))
+        taken[session].add(int(of_turn[place]))
         if waiting[session]:
             heappush(heap, (*next_of(session), session))
     return chosen
 
 
-def _signals(index: Index, layout: Layout, question: str, now: datetime) -> tuple[dict[str, Floats], Bools]:
-    """Every signal by its name in `Weights`, and which units the question has to do with at all."""
-    unit, turn, session = _lexical(index, layout, question)
-    turn_scale, leaning = _scaled(turn), _leaning(layout)
-    date = _date_match(layout, question, now)
-    signals: dict[str, Floats] = {
-        "match": _scaled(unit),
-        "turn": np.where(_is_cut(layout), turn_scale, 0.0)[layout.unit_turn],
-        "next_to": (leaning * _around(turn_scale, layout, 1))[layout.unit_turn],
-        "two_away": (leaning * _around(turn_scale, layout, 2))[layout.unit_turn],
-        "session": _scaled(session)[layout.unit_session],
-        "author": _author_match(index.authors, layout, question),
-        "date": date,
-        "length": layout.log_unit_length,
-        "room": np.maximum(layout.log_turn_length - log(SHORT_TURN), 0.0),
-        "asks": (layout.unit_asks & ~layout.unit_user & ~layout.unit_assistant).astype(np.float64),
-        "user": layout.unit_user.astype(np.float64),
-        "tells_time": (layout.unit_tells_time & (_ASKS_WHEN.search(question) is not None)).astype(np.float64),
+def _signals(
+    index: Index, layout: Layout, question: str, *, lexical: _Lexical, date: Floats, places: Ints
+) -> dict[str, Floats]:
+    """The signals of words and of structure by their names in `Weights`, one value for each place."""
+    turns = layout.unit_turn[places]
+    leaning = _leaning(layout, turns)
+    people = ~layout.unit_user[places] & ~layout.unit_assistant[places]
+    asks_when = _ASKS_WHEN.search(question) is not None
+    return {
+        "match": lexical.unit[places],
+        "turn": np.where(_is_cut(layout, turns), lexical.turn[turns], 0.0),
+        "next_to": leaning * _around(lexical.turn, layout, turns, 1),
+        "two_away": leaning * _around(lexical.turn, layout, turns, 2),
+        "session": lexical.session[layout.unit_session[places]],
+        "author": _author_match(index.authors, layout, question, places),
+        "date": date[places],
+        "length": layout.log_unit_length[places],
+        "room": np.maximum(layout.log_turn_length[places] - log(SHORT_TURN), 0.0),
+        "asks": (layout.unit_asks[places] & people).astype(np.float64),
+        "user": layout.unit_user[places].astype(np.float64),
+        "tells_time": (layout.unit_tells_time[places] & asks_when).astype(np.float64),
     }
-    return signals, (session[layout.unit_session] > 0) | (date > 0)
 
 
 def _telling(index: Index, question: str) -> list[Postings]:
@@ -379,7 +453,7 @@ def _telling(index: Index, question: str) -> list[Postings]:
     return [held for _, _, held in found[:_TERMS_COUNTED]]
 
 
-def _lexical(index: Index, layout: Layout, question: str) -> tuple[Floats, Floats, Floats]:
+def _lexical(index: Index, layout: Layout, question: str) -> _Lexical:
     """BM25 of the units, of the turns and of the sessions, each a collection of documents of its own."""
     unit, turn, session = np.zeros(layout.units), np.zeros(layout.turns), np.zeros(layout.sessions)
     for positions, counts in _telling(index, question):
@@ -393,7 +467,7 @@ def _lexical(index: Index, layout: Layout, question: str) -> tuple[Floats, Float
             begins = np.flatnonzero(changes(groups))
             places = groups[begins]
             scores[places] += _bm25(np.add.reduceat(counts, begins), lengths, places)
-    return unit, turn, session
+    return _Lexical(_scaled(unit), _scaled(turn), _scaled(session))
 
 
 def _bm25(counts: Ints, lengths: Floats, places: Ints) -> Floats:
@@ -410,42 +484,44 @@ def _scaled(scores: Floats) -> Floats:
     return scores / sqrt(float(np.mean(matched**2))) if len(matched) else scores
 
 
-def _around(scores: Floats, layout: Layout, distance: int) -> Floats:
-    """For each turn the sum of the scores `distance` turns before and after it in its session."""
-    around = np.zeros_like(scores)
-    same = layout.turn_session[distance:] == layout.turn_session[:-distance]
-    around[distance:] += scores[:-distance] * same
-    around[:-distance] += scores[distance:] * same
+def _around(scores: Floats, layout: Layout, turns: Ints, distance: int) -> Floats:
+    """For each of some turns the sum of the scores `distance` turns before and after it in its session."""
+    around = np.zeros(len(turns))
+    for step in (-distance, distance):
+        other = turns + step
+        there = (other >= 0) & (other < layout.turns)
+        there[there] = layout.turn_session[other[there]] == layout.turn_session[turns[there]]
+        around[there] += scores[other[there]]
     return around
 
 
-def _leaning(layout: Layout) -> Floats:
-    """How much each turn leans on those around it, from 0 to 1: what says little by itself means something there."""
-    leaning: Floats = np.sqrt(np.minimum(1.0, SHORT_TURN / np.maximum(layout.turn_length, 1.0)))
+def _leaning(layout: Layout, turns: Ints) -> Floats:
+    """How much turns lean on those around them, from 0 to 1: what says little by itself means something there."""
+    leaning: Floats = np.sqrt(np.minimum(1.0, SHORT_TURN / np.maximum(layout.turn_length[turns], 1.0)))
     return leaning
 
 
-def _is_cut(layout: Layout) -> Bools:
-    """Which turns were cut into several units."""
-    cut: Bools = np.bincount(layout.unit_turn, minlength=layout.turns) > 1
+def _is_cut(layout: Layout, turns: Ints) -> Bools:
+    """Which of some turns were cut into several units."""
+    cut: Bools = np.append(layout.turn_start[1:], layout.units)[turns] - layout.turn_start[turns] > 1
     return cut
 
 
-def _beside(own: Floats, layout: Layout) -> Floats:
-    """For each unit the best scores of the turns before and after its own, as far as its own leans on them."""
-    best = np.maximum.reduceat(own, layout.turn_start)
-    beside: Floats = (_leaning(layout) * _around(best, layout, 1))[layout.unit_turn]
+def _beside(own: Floats, layout: Layout, places: Ints) -> Floats:
+    """For places the best scores of the turns before and after their own, as far as those lean on them."""
+    best, turns = np.maximum.reduceat(own, layout.turn_start), layout.unit_turn[places]
+    beside: Floats = _leaning(layout, turns) * _around(best, layout, turns, 1)
     return beside
 
 
-def _author_match(authors: Sequence[str], layout: Layout, question: str) -> Floats:
+def _author_match(authors: Sequence[str], layout: Layout, question: str, places: Ints) -> Floats:
     """One for the units of the only person the question names; naming two tells nothing about who is meant."""
     ordinary = STOP_WORDS | _ALSO_WORDS
     words = {word.casefold() for word in re.findall(r"\w+", question) if word[0].isupper() or word not in ordinary}
     named = [number for number, author in enumerate(authors) if is_name(author) and _first_name(author) in words]
     if len(named) != 1:
-        return np.zeros(layout.units)
-    match: Floats = (layout.unit_author == named[0]).astype(np.float64)
+        return np.zeros(len(places))
+    match: Floats = (layout.unit_author[places] == named[0]).astype(np.float64)
     return match
 
 
@@ -461,8 +537,7 @@ def _date_match(layout: Layout, question: str, now: datetime) -> Floats:
 
     The less of the scope lies outside, the less a match tells: it is scaled by the share of units that do not match.
     """
-    time = layout.unit_time
-    middle = float(np.sort(time)[len(time) // 2])
+    time, middle = layout.unit_time, layout.middle_time
     match = np.zeros(layout.units)
     for interval in _named_intervals(question, now, middle):
         start, end = interval.start.timestamp(), interval.end.timestamp()
