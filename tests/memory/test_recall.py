@@ -182,3 +182,26 @@ def test_projects_in_use_are_read_before_they_are_asked(hub: TestHub, machine_ap
         warm(ctx)
         assert len(recollection(ctx)) > 0
     assert recall(machine_api, "toner contract", identity)["items"]
+
+
+def test_the_parts_of_a_score_are_the_score(machine_api: httpx2.Client) -> None:
+    identity = captured(machine_api, *TALK)
+    for question in ("which firewall rule for label printers", "toner contract in June", "Lyon"):
+        for item in recall(machine_api, question, identity)["items"]:
+            assert 0 < item["score"] < 10
+            assert abs(sum(item["parts"].values()) - item["score"]) < 0.001 * (1 + len(item["parts"]))
+
+
+def test_only_what_was_said_in_a_time_is_told(machine_api: httpx2.Client) -> None:
+    identity = captured(machine_api, *TALK)
+    times = [item["time"] for item in recall(machine_api, "print server toner contract rule", identity)["items"]]
+    middle = sorted(times)[len(times) // 2]
+    later = recall(machine_api, "print server toner contract rule", identity, since=middle)["items"]
+    sooner = recall(machine_api, "print server toner contract rule", identity, until=middle)["items"]
+    assert {item["time"] for item in later} == {time for time in times if time >= middle}
+    assert {item["time"] for item in sooner} == {time for time in times if time < middle}
+    refused = machine_api.post(
+        "/recall", json={"question": "x", "identity": identity, "since": times[0], "until": "2001-01-01T00:00:00Z"}
+    )
+    assert refused.status_code == 422
+    assert "ends before it begins" in refused.text

@@ -95,6 +95,8 @@ LATE_CANDIDATES: Final = 100
 """Units that late interaction scores, and the turns around them."""
 LATE_SAMPLE: Final = 64
 """Units by which it is known what late interaction gives any unit of the scope."""
+HALF_RELEVANT: Final = 6.0
+"""The score of what is half relevant: an ordinary match, in a session that bears on the question."""
 RANKED: Final = 20_000
 """Units up to which every signal is asked of all that have to do with the question."""
 PROMISING: Final = 4_000
@@ -158,6 +160,17 @@ class Hit:
     signals: dict[str, float]
 
     @property
+    def relevance(self) -> float:
+        """The score as a number from 0 to 10 that grows with it: half of that at `HALF_RELEVANT`."""
+        return 10 * self.score / (self.score + HALF_RELEVANT) if self.score > 0 else 0.0
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """What each signal that is not nothing adds to the relevance; together they are it."""
+        scale = self.relevance / self.score if self.score > 0 else 0.0
+        return {name: value * scale for name, value in self.signals.items() if value * scale != 0}
+
+    @property
     def why(self) -> tuple[str, ...]:
         """Names of the signals that spoke for it, the strongest first."""
         grouped = {name: sum(self.signals.get(part, 0.0) for part in (name, *_WITH.get(name, ()))) for name in _REASONS}
@@ -179,6 +192,7 @@ def rank(
     *,
     now: datetime,
     meaning: Meaning | None = None,
+    within: Interval | None = None,
     weights: Weights | None = None,
     limit: int = 200,
 ) -> list[Hit]:
@@ -191,6 +205,7 @@ def rank(
         question: what is asked, as it was typed.
         now: the time of asking, with its time zone, for dates such as "yesterday".
         meaning: the question as the embedding model reads it; None where there is no model.
+        within: rank only what was said from its start up to its end.
         weights: what each signal counts, if not what is measured to be best.
         limit: most hits to return.
     """
@@ -202,7 +217,8 @@ def rank(
     meant = _Meant(like, has) if has.any() else None
     factors = asdict(weights or (MEANING_WEIGHTS if meant else WEIGHTS))
     date = _date_match(layout, question, now)
-    places = _places(layout, lexical, date, meant, factors)
+    related = _related(layout, lexical, date, meant, within)
+    places = _places(layout, lexical, date, meant, factors, related=related)
     signals = _signals(index, layout, question, lexical=lexical, date=date, places=places)
     if meant is not None:
         signals |= _likeness(meant, layout, places)
@@ -264,17 +280,30 @@ class _Meant:
         return float(known.mean()), float(known.std()) or 1.0
 
 
+def _related(layout: Layout, lexical: _Lexical, date: Floats, meant: _Meant | None, within: Interval | None) -> Bools:
+    """Which units have to do with the question at all, by their session's words, a date or what they mean."""
+    related: Bools = (lexical.session[layout.unit_session] > 0) | (date > 0)
+    if meant is not None:
+        related |= meant.has & (meant.like >= LIKE_ENOUGH)
+    if within is not None:
+        related &= (layout.unit_time >= within.start.timestamp()) & (layout.unit_time < within.end.timestamp())
+    return related
+
+
 def _places(
-    layout: Layout, lexical: _Lexical, date: Floats, meant: _Meant | None, factors: Mapping[str, float]
+    layout: Layout,
+    lexical: _Lexical,
+    date: Floats,
+    meant: _Meant | None,
+    factors: Mapping[str, float],
+    *,
+    related: Bools,
 ) -> Ints:
-    """The positions that are ranked: those that have to do with the question at all.
+    """The positions that are ranked: those that have to do with the question.
 
     Of very many, those whose own words and meaning promise most, with the turns around them: what else there is to say
     of a unit adds little to one that promises little.
     """
-    related = (lexical.session[layout.unit_session] > 0) | (date > 0)
-    if meant is not None:
-        related |= meant.has & (meant.like >= LIKE_ENOUGH)
     places: Ints = np.flatnonzero(related)
     if len(places) <= RANKED:
         return places

@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
@@ -19,9 +19,10 @@ from sqlalchemy.orm import InstrumentedAttribute
 from worklore.identity.machine import Machine
 from worklore.kernel.action import Action, Risk
 from worklore.kernel.context import ReadContext
-from worklore.kernel.errors import NotFoundError
+from worklore.kernel.errors import InvalidError, NotFoundError
 from worklore.kernel.types import iso
 from worklore.kernel.wire import Clean, WireModel
+from worklore.memory.dates import Interval
 from worklore.memory.embed import ModelUnavailableError, embedder
 from worklore.memory.pack import Excerpt, Packed, pack
 from worklore.memory.rank import Hit
@@ -36,6 +37,8 @@ TOKENS_PER_HIT: Final = 12
 """A budget is offered one hit for so many tokens: more than can fit, since some are passed over."""
 
 BATCH: Final = 400
+EARLIEST: Final = datetime(1, 1, 2, tzinfo=UTC)
+LATEST: Final = datetime(9999, 12, 30, tzinfo=UTC)
 
 
 class Question(WireModel):
@@ -50,6 +53,10 @@ class Question(WireModel):
     """Tokens of the answer, frame and dates included."""
     limit: Annotated[int, Field(ge=1, le=1000)] | None = None
     """At most so many items."""
+    since: datetime | None = None
+    """Only what was said at or after this time."""
+    until: datetime | None = None
+    """Only what was said before this time."""
 
 
 class Item(WireModel):
@@ -62,7 +69,11 @@ class Item(WireModel):
     session: uuid.UUID
     text: str
     score: float
+    """How relevant, from 0 to 10."""
+    parts: dict[str, float]
+    """What each signal adds to the score; together they are it, but for rounding."""
     why: list[str]
+    """The signals that spoke for it, the strongest first."""
 
 
 class Semantic(StrEnum):
@@ -95,7 +106,8 @@ def recall(ctx: ReadContext, body: Question) -> Recalled:
     """What was said and done in a project that bears on a question, packed into a budget of tokens."""
     begun = time.perf_counter()
     project = named_project(ctx, body)
-    found = search(ctx, project.id, body.question, budget=body.budget, limit=body.limit)
+    within = _within(body)
+    found = search(ctx, project.id, body.question, budget=body.budget, limit=body.limit, within=within)
     packed = found.packed(body.budget)
     items = [
         Item(
@@ -105,7 +117,8 @@ def recall(ctx: ReadContext, body: Question) -> Recalled:
             machine=shown.excerpt.machine,
             session=uuid.UUID(shown.excerpt.session),
             text=shown.text,
-            score=round(found.hits[shown.excerpt.turn].score, 3),
+            score=round(found.hits[shown.excerpt.turn].relevance, 3),
+            parts={name: round(value, 3) for name, value in found.hits[shown.excerpt.turn].parts.items()},
             why=list(found.hits[shown.excerpt.turn].why),
         )
         for shown in packed.shown
@@ -121,6 +134,24 @@ def recall(ctx: ReadContext, body: Question) -> Recalled:
         notice=found.notice,
         ms=round((time.perf_counter() - begun) * 1000, 2),
     )
+
+
+def _within(body: Question) -> Interval | None:
+    """The time that a question is about.
+
+    Raises:
+        InvalidError: it ends before it begins.
+    """
+    if body.since is None and body.until is None:
+        return None
+    start, end = (_in_utc(body.since or EARLIEST), _in_utc(body.until or LATEST))
+    if end < start:
+        raise InvalidError("The time ends before it begins.", hint="Give `until` a later time than `since`.")
+    return Interval(start, end)
+
+
+def _in_utc(time: datetime) -> datetime:
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 RECALL: Final = Action(run=recall, name="recall", scope="memory:read", risk=Risk.read)
@@ -189,11 +220,12 @@ def search(
     budget: int,
     limit: int | None = None,
     now: datetime | None = None,
+    within: Interval | None = None,
     keep: Callable[[Excerpt], bool] = lambda _: True,
 ) -> Found:
     """Rank and read as much as a budget may need. ``keep`` says which excerpts may be shown at all."""
     wanted = max(MIN_HITS, budget // TOKENS_PER_HIT)
-    ranked = recollection(ctx).rank(ctx, project_id, question, now=now or ctx.now(), limit=wanted)
+    ranked = recollection(ctx).rank(ctx, project_id, question, now=now or ctx.now(), limit=wanted, within=within)
     excerpts = [excerpt for excerpt in read_excerpts(ctx, project_id, ranked.hits) if keep(excerpt[1])]
     if limit is not None:
         turns = list(dict.fromkeys(excerpt.turn for _, excerpt in excerpts))[:limit]

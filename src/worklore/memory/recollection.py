@@ -17,6 +17,7 @@ from typing import Final
 from sqlalchemy import func, select
 
 from worklore.kernel.context import ReadContext
+from worklore.memory.dates import Interval
 from worklore.memory.embed import MODEL, ModelUnavailableError, TokenVectors, embedder
 from worklore.memory.index import Index
 from worklore.memory.rank import Hit, Meaning, rank
@@ -64,15 +65,24 @@ class Recollection:
         with self._lock:
             return sum(len(held.index) for held in self._projects.values())
 
-    def rank(self, ctx: ReadContext, project_id: uuid.UUID, question: str, *, now: datetime, limit: int) -> Ranked:
-        """The best windows of a project for a question."""
+    def rank(
+        self,
+        ctx: ReadContext,
+        project_id: uuid.UUID,
+        question: str,
+        *,
+        now: datetime,
+        limit: int,
+        within: Interval | None = None,
+    ) -> Ranked:
+        """The best windows of a project for a question, of those said within an interval if one is given."""
         held = self._held(project_id)
         meaning = meaning_of(ctx, question)
         with held.lock:
             self._catch_up(ctx, project_id, held)
             if meaning is not None:
                 self._catch_up_vectors(ctx, project_id, held)
-            hits = rank(held.index, question, now=now, meaning=meaning, limit=limit)
+            hits = rank(held.index, question, now=now, meaning=meaning, within=within, limit=limit)
             ranked = Ranked(hits, len(held.index), held.index.embedded if meaning else 0)
         self._make_room()
         return ranked
