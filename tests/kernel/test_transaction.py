@@ -172,6 +172,40 @@ def test_a_deadlock_is_resolved_by_running_again(database: Database) -> None:
         assert list(ctx.session.scalars(select(Tag.usage_count).where(Tag.id.in_([one, two])))) == [2, 2]
 
 
+def test_a_lock_that_is_waited_for_too_long_is_asked_for_again(database: Database) -> None:
+    if database.is_sqlite:
+        return  # it has one writer
+    key = database.write(add(name()))
+    held, attempts = threading.Event(), list[int]()
+    shortly = {
+        "postgresql": "SET LOCAL lock_timeout = '100ms'",
+        "mariadb": "SET SESSION innodb_lock_wait_timeout = 1",
+    }
+
+    def hold() -> None:
+        with database.writing.begin() as connection:
+            connection.execute(select(Tag.id).where(Tag.id == key).with_for_update())
+            held.set()
+            end = time.monotonic() + 10
+            while len(attempts) < 2 and time.monotonic() < end:
+                time.sleep(0.01)
+
+    def change(ctx: Context) -> None:
+        attempts.append(1)
+        ctx.session.connection().exec_driver_sql(shortly[database.dialect])
+        ctx.session.get_one(Tag, key, with_for_update=True).description = "changed"
+
+    with ThreadPoolExecutor(1) as pool:
+        holding = pool.submit(hold)
+        held.wait(10)
+        try:
+            database.write(change)
+        finally:
+            database.writing.dispose()  # none keeps the short wait
+        holding.result(10)
+    assert len(attempts) > 1
+
+
 def test_a_file_kept_busy_by_another_program_is_waited_for(sqlite_hub: Any) -> None:
     database, tag = sqlite_hub.database, name()
     import sqlite3  # noqa: PLC0415 - this test alone plays another program

@@ -28,6 +28,9 @@ CONNECT_SECONDS: Final = 10
 READ_SECONDS: Final = 60
 BUSY_MILLISECONDS: Final = 5_000
 
+LOCK_NOT_AVAILABLE: Final = "55P03"
+"""PostgreSQL's word for a lock that was waited for as long as we wait."""
+
 # Error numbers of MariaDB.
 RECORD_CHANGED: Final = 1020
 LOCK_WAIT_TIMEOUT: Final = 1205
@@ -247,7 +250,7 @@ def is_transient(error: BaseException) -> bool:
     if not isinstance(error, DBAPIError):
         return False
     cause = error.orig
-    if getattr(cause, "sqlstate", None) in {"40001", "40P01"}:
+    if getattr(cause, "sqlstate", None) in {"40001", "40P01", LOCK_NOT_AVAILABLE}:
         return True
     if isinstance(cause, sqlite3.OperationalError):
         return getattr(cause, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
