@@ -43,6 +43,7 @@ from worklore.work.session import SESSIONS, WorkSession
 
 MAX_TITLE: Final = 200
 UNTITLED: Final = "Untitled session"
+MAX_OTHERS: Final = 1_000
 BATCH: Final = 400
 """Ids of one IN list, and rows of one INSERT."""
 
@@ -83,19 +84,29 @@ class CursorOf(WireModel):
 
     offset: int
     tail_digest: str | None
+    others: dict[str, int] = Field(default_factory=dict[str, int])
+    """The session's other files on this machine, those of sub-agents among them, and how far the hub has each."""
 
 
 def cursor(ctx: ReadContext, agent: str, session: str, source: str) -> CursorOf:
     """How far the hub has a file; offset 0 for one it does not know."""
-    found = ctx.session.execute(
-        select(TranscriptCursor.byte_offset, TranscriptCursor.tail_digest)
-        .join(Transcript, Transcript.id == TranscriptCursor.transcript_id)
-        .where(Transcript.agent_client == agent, Transcript.source_digest == _source_digest(ctx, session, source))
-    ).one_or_none()
-    return (
-        CursorOf(offset=found.byte_offset, tail_digest=found.tail_digest)
-        if found
-        else CursorOf(offset=0, tail_digest=None)
+    known = (
+        select(Transcript.source, Transcript.source_digest, TranscriptCursor.byte_offset, TranscriptCursor.tail_digest)
+        .join(TranscriptCursor, TranscriptCursor.transcript_id == Transcript.id)
+        .where(Transcript.agent_client == agent)
+    )
+    own = _source_digest(ctx, session, source)
+    found = ctx.session.execute(known.where(Transcript.source_digest == own)).one_or_none()
+    others = ctx.session.execute(
+        known.join(WorkSession, WorkSession.id == Transcript.session_id)
+        .where(WorkSession.agent_client == agent, WorkSession.external_key == session)
+        .where(Transcript.source_digest != own, Transcript.machine_id == ctx.principal.machine_id)
+        .limit(MAX_OTHERS)
+    ).all()
+    return CursorOf(
+        offset=found.byte_offset if found else 0,
+        tail_digest=found.tail_digest if found else None,
+        others={row.source: row.byte_offset for row in others},
     )
 
 

@@ -56,6 +56,7 @@ _NOT_SAID: Final = (
 """How messages begin that the program writes in the user's name."""
 
 _EXIT: Final = re.compile(r"^(?:Exit code:|Process exited with code) (-?\d{1,10})\s*$", re.MULTILINE)
+_CUT_CODE: Final = re.compile(r'"exit_code"\s*:\s*(-?\d{1,10})')
 _WALL: Final = re.compile(r"^Wall time: ([\d.]{1,15}) seconds?\s*$", re.MULTILINE)
 _RUNNING: Final = re.compile(r"^Process running with session ID (\w{1,40})\s*$", re.MULTILINE)
 _PATCHED: Final = re.compile(r"^\*\*\* (Add|Update|Delete) File: (.+)$|^\*\*\* Move to: (.+)$", re.MULTILINE)
@@ -329,6 +330,8 @@ def _outcome(payload: Mapping[str, Any], time: str) -> Outcome:
             inner = fields(json.loads(output)) if output.startswith("{") else {}
         except (ValueError, RecursionError):
             inner = {}
+        if not inner and output.startswith("{") and (ended := _CUT_CODE.search(output)):
+            exit_code = _code(int(ended[1]))  # the client has cut it in the middle: it is JSON no more
         if "output" in inner:
             told = fields(inner.get("metadata"))
             output, exit_code, duration = (
