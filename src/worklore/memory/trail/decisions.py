@@ -78,7 +78,8 @@ def decisions(text: str) -> list[Decision]:
 
 
 def _decisions(text: str) -> Iterator[Decision]:
-    if not _MAY_DECIDE.search(text[:MAX_TEXT]):
+    low = text[:MAX_TEXT].lower()
+    if not any(word in low for word in _TELLING):
         return
     for found in _SENTENCE.finditer(prose(text)):
         sentence = found[0].strip()
@@ -96,13 +97,28 @@ def _decisions(text: str) -> Iterator[Decision]:
             )
 
 
-_MAY_DECIDE: Final = re.compile(
-    r"(?i)decision|decided|agreed|instead of|rather than|in favou?r of|chose|opted|picked|settled|went with|switched|moved"
-)
+_TELLING: Final = (
+    "decision",
+    "decided",
+    "agreed",
+    "instead of",
+    "rather than",
+    "in favo",
+    " chose",
+    " opted",
+    " picked",
+    " settled",
+) + (" went with", " switched to", " moved to", " over ", " and not ")
+"""Without one of these there is no decision: most turns are passed by at the speed of looking for words."""
+
+_LEFT: Final = ("next step", "remaining", "to-do", "todo", "to do", "follow", "still ", "left", "open ", "what", "done")
 
 
 def left_to_do(text: str) -> list[str]:
     """The items below a heading such as "Next steps", and lines that begin with TODO; those with a ticked box are done."""
+    low = text[:MAX_TEXT].lower()
+    if not any(word in low for word in _LEFT):
+        return []
     plain = prose(text)
     found: list[str] = [match["text"] for match in _INLINE.finditer(plain)] if ":" in plain else []
     below = False

@@ -146,16 +146,21 @@ def _copied(found: Invocation) -> Iterator[Shipment]:
 
 
 def _follow(found: Invocation, wanted: str) -> bool:
-    """Whether the words begin as wanted; what stands between them may be options and an option's value."""
-    words = found.words()
-    at = 0
-    for choice in wanted.split():
-        # One word may be the value of an option in front, as in `kubectl -n shop apply`.
-        near = [place for place in range(at, min(at + 2, len(words))) if words[place] in choice.split("|")]
-        if not near:
+    """Whether the arguments begin as wanted, but for options and their values, as in `kubectl -n shop apply`."""
+    choices = wanted.split()
+    valued = False
+    for argument in found.arguments:
+        if not choices:
+            return True
+        if argument.startswith("-"):
+            valued = "=" not in argument
+        elif argument in choices[0].split("|"):
+            choices, valued = choices[1:], False
+        elif valued:
+            valued = False
+        else:
             return False
-        at = near[0] + 1
-    return True
+    return not choices
 
 
 def _really(found: Invocation) -> bool:

@@ -14,7 +14,7 @@ CATEGORIES: Final = tuple(
     (name, re.compile(pattern, re.IGNORECASE | re.MULTILINE))
     for name, pattern in (
         ("interrupted", r"\[Request interrupted|interrupted by (?:the )?user|KeyboardInterrupt|^\^C"),
-        ("disk_full", r"no space left on device|disk (?:is )?full|ENOSPC|disk quota exceeded|not enough space"),
+        ("disk_full", r"no space left on device|disk (?:is )?full|\bENOSPC\b|disk quota exceeded|not enough space"),
         ("out_of_memory", r"out of memory|OOM[- ]?kill|cannot allocate memory|heap out of memory|MemoryError"),
         ("rate_limited", r"rate.?limit|too many requests|\b429\b|throttl"),
         (
@@ -25,13 +25,13 @@ CATEGORIES: Final = tuple(
         ),
         (
             "permission_denied",
-            r"permission denied|EACCES|EPERM|operation not permitted|access is denied|\b403\b.{0,20}forbidden"
+            r"permission denied|\bEACCES\b|\bEPERM\b|operation not permitted|access is denied|\b403\b.{0,20}forbidden"
             r"|must be (?:run as )?root|are you root|insufficient privilege|PermissionError|UnauthorizedAccess",
         ),
         ("certificate", r"certificate (?:verify|has expired|is not)|self.signed cert|SSL(?:Error|: )|tls: |x509:"),
         (
             "name_resolution",
-            r"could not resolve host|name or service not known|temporary failure in name resolution|ENOTFOUND"
+            r"could not resolve host|name or service not known|temporary failure in name resolution|\bENOTFOUND\b"
             r"|NXDOMAIN|getaddrinfo|no such host|unknown host",
         ),
         ("connection_refused", r"connection refused|ECONNREFUSED|actively refused"),
@@ -79,7 +79,7 @@ CATEGORIES: Final = tuple(
         ),
         (
             "not_found",
-            r"no such file or directory|ENOENT|does not exist|not found|cannot find|FileNotFoundError|\b404\b|no such"
+            r"no such file or directory|\bENOENT\b|does not exist|not found|cannot find|FileNotFoundError|\b404\b|no such"
             r"|pathspec .* did not match",
         ),
         (

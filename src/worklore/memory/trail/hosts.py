@@ -77,7 +77,7 @@ def _by_option(found: Invocation) -> Iterable[str]:
 
 
 def _by_first_word(found: Invocation) -> Iterable[str]:
-    words = found.words()
+    words = [word for word in found.words() if not word.isdigit()]  # `-c 3` comes before the host
     if found.program in FIRST_WORD and words:
         yield bare_host(words[0])
 

@@ -247,6 +247,9 @@ def _word(text: str, at: int, *, skip_space: bool = False) -> tuple[str, int]:
         while at < len(text) and text[at] in " \t":
             at += 1
     start, kept = at, list[str]()
+    if text.startswith("\\\\", at):  # a share on another host, as Windows writes it
+        kept.append("\\\\")
+        at += 2
     while at < len(text):
         letter = text[at]
         if letter == "\\":

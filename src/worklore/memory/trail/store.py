@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+import orjson
 from sqlalchemy import Table, bindparam, insert, select, update
 
 from worklore.kernel.audit import Tombstone, record_batch
 from worklore.kernel.context import Context, ReadContext
-from worklore.kernel.types import dumps, wire_value
 from worklore.memory.context import ConversationContext
 from worklore.memory.decision import DecisionLog
 from worklore.memory.trail.rows import Row
@@ -63,8 +63,8 @@ def batches(ids: Sequence[Any]) -> Iterable[Sequence[Any]]:
 
 def digest(content: Mapping[str, Any]) -> str:
     """SHA-256 of what a row says, by which it is told whether it says the same."""
-    plain = {name: wire_value(value) for name, value in content.items() if value is not None}
-    return hashlib.sha256(dumps(dict(sorted(plain.items()))).encode()).hexdigest()
+    said = {name: value for name, value in content.items() if value is not None}
+    return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def keep(ctx: Context, rows: Sequence[Row], *, client_id: uuid.UUID | None) -> int:
@@ -146,16 +146,23 @@ def _values(ctx: Context, table: Table, row: Row) -> dict[str, Any]:
 def keep_usage(ctx: Context, used: Sequence[Usage], session_id: uuid.UUID, project_id: uuid.UUID) -> None:
     """Write what messages cost. Of a message that is told several times the highest figures count: they grow."""
     table: Table = UsageRecord.__table__
-    wanted: dict[uuid.UUID, dict[str, Any]] = {}
+    highest: dict[str, dict[str, Any]] = {}
     for usage in used:
-        key = uuid.uuid5(project_id, f"{usage.key}\nusage\n0")
-        values = {f"{name}_tokens": getattr(usage, name) for name in COUNTED}
-        known = wanted.setdefault(
-            key,
-            {"id": key, "version": 1, "session_id": session_id, "model": usage.model, "created_at": ctx.now()}
-            | {"subagent": usage.subagent[:100] or None, "used_at": usage.time or ctx.now()},
-        )
-        known.update({name: max(value, known.get(name, 0)) for name, value in values.items()})
+        known = highest.get(usage.key)
+        if known is None:
+            known = highest[usage.key] = {
+                "id": uuid.uuid5(project_id, f"{usage.key}\nusage\n0"),
+                "version": 1,
+                "session_id": session_id,
+                "model": usage.model,
+                "subagent": usage.subagent[:100] or None,
+                "used_at": usage.time or ctx.now(),
+                "created_at": ctx.now(),
+                **dict.fromkeys((f"{name}_tokens" for name in COUNTED), 0),
+            }
+        for name in COUNTED:
+            known[f"{name}_tokens"] = max(known[f"{name}_tokens"], getattr(usage, name))
+    wanted = {row["id"]: row for row in highest.values()}
     stored = _stored(ctx, table, list(wanted))
     connection = ctx.session.connection()
     for some in batches([row for key, row in wanted.items() if key not in stored]):
