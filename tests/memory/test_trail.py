@@ -283,7 +283,7 @@ def test_codex_is_read_by_its_own_reader(machine_api: httpx2.Client) -> None:
 def test_the_trail_is_read_in_order_with_its_cost(machine_api: httpx2.Client) -> None:
     body = sent(machine_api, renamed(whole_session(), unique("w")))
     session = session_of(machine_api, body)
-    answer = machine_api.get(f"/sessions/{session['id']}/trail")
+    answer = machine_api.post(f"/sessions/{session['id']}/trail")
     assert answer.status_code == 200, answer.text
     trail = answer.json()
     times = [entry["at"] for entry in trail["entries"]]
@@ -308,7 +308,7 @@ def test_an_unknown_model_has_tokens_and_no_cost(machine_api: httpx2.Client) -> 
     claude = Claude(unique("unknown"))
     used = {"id": "m", "model": "model-of-tomorrow", "usage": {"input_tokens": 7, "output_tokens": 9}}
     body = sent(machine_api, [claude.record("assistant", [{"type": "text", "text": "Hello"}], message=used)])
-    trail = machine_api.get(f"/sessions/{session_of(machine_api, body)['id']}/trail").json()
+    trail = machine_api.post(f"/sessions/{session_of(machine_api, body)['id']}/trail").json()
     assert [(one["input_tokens"], one["cost"]) for one in trail["usage"]] == [(7, None)]
     assert trail["cost"] == {}
 
@@ -318,6 +318,6 @@ def test_nobody_sees_another_clients_trail(hub: TestHub, machine_api: httpx2.Cli
     session = session_of(machine_api, body)
     other = api.post("/clients", json={"name": unique("other"), "type": "msp_client"}).json()["id"]
     stranger = hub.client(hub.token(Role.technician, clients=[uuid.UUID(other)]))
-    assert stranger.get(f"/sessions/{session['id']}/trail").status_code == 404
+    assert stranger.post(f"/sessions/{session['id']}/trail").status_code == 404
     for noun in (*NOUNS, "conversation-contexts", "usage-records"):
         assert rows(stranger, noun, session_id=session["id"]) == [], noun

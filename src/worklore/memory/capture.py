@@ -375,7 +375,8 @@ def _touch(ctx: Context, session: WorkSession, said: Sequence[Turn]) -> None:
     values: dict[str, Any] = {
         "start_time": min(times) if start is None else min(start, *times),
         "end_time": max(times) if end is None else max(end, *times),
-        "last_turn_at": max(times),
+        # A file that is sent again passes through what was last before.
+        "last_turn_at": max(times) if session.last_turn_at is None else max(session.last_turn_at, *times),
         "last_heartbeat": ctx.now(),
         "updated_at": ctx.now(),
         "session_date": (min(times) if start is None else min(start, *times)).date(),

@@ -52,6 +52,7 @@ def summarise(ctx: Context, session: WorkSession, added: Said) -> None:
     """Write the session's summary, or write it anew; leave alone one that somebody has changed or deleted."""
     if session.project_id is None:
         return
+    ctx.session.refresh(session, ["git_branch", "last_turn_at"])  # moved by a bulk statement
     key = trail_id(session.project_id, str(session.id), "session summary", 0)
     content = _content(ctx, session, added)
     known = ctx.session.get(ConversationContext, key)
