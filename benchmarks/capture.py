@@ -1,9 +1,9 @@
 """How fast the hub takes transcripts in: made-up sessions of an agent's real shape, cut into pieces as the client cuts
 them, into a hub in this process on SQLite (synchronous=FULL, audited and chained), each piece a transaction.
 
-A *unit* is what recall finds: a turn, or a passage of a long one. The rates are the hub's alone, from the parsed piece to
-its commit. The floor is asked of a second of this process's own work, so that it holds or fails whatever else runs on
-the machine; the rate by the clock stands beside it, the disk's part included.
+A *unit* is what recall finds: a turn, or a passage of a long one. The rates are the hub's alone, from the parsed piece
+to its commit. The floor is asked of a second of this process's own work, so that it holds or fails whatever else runs
+on the machine; the rate by the clock stands beside it, the disk's part included.
 Every session is sent once more at the end: nothing may be stored twice.
 """
 
@@ -40,8 +40,8 @@ TURNS = 60
 FLOOR = 2_000
 SEED = 20_260_301
 
-SUBJECTS = "tunnel backup certificate mailbox switch printer database queue index deployment cache login".split()
-VERBS = "drops fails restarts grows hangs answers refuses expires retries blocks leaks passes".split()
+SUBJECTS = ("tunnel", "backup", "certificate", "mailbox", "switch", "printer", "database", "queue", "cache", "login")
+VERBS = ("drops", "fails", "restarts", "grows", "hangs", "answers", "refuses", "expires", "retries", "leaks")
 COMMANDS = (
     ("ssh fw-{n:02}.example.com show crypto session", "state ESTABLISHED, rekeying in 2988 s", False),
     (
@@ -66,7 +66,9 @@ class Session:
 
     def record(self, kind: str, content: Any, **more: Any) -> bytes:
         self.clock += self.chance.randint(1, 20)
-        at = f"2026-03-{1 + self.clock // 86_400:02}T{self.clock // 3600 % 24:02}:{self.clock // 60 % 60:02}:{self.clock % 60:02}.000Z"
+        clock = self.clock
+        time_of_day = f"{clock // 3600 % 24:02}:{clock // 60 % 60:02}:{clock % 60:02}"
+        at = f"2026-03-{1 + clock // 86_400:02}T{time_of_day}.000Z"
         message = {"role": kind, "content": content} | more.pop("message", {})
         common = {
             "parentUuid": None,

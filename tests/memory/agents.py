@@ -142,7 +142,8 @@ def codex_session() -> list[dict[str, Any]]:
         return {"type": "token_count", "info": info}
 
     patch = (
-        "*** Begin Patch\n*** Add File: src/queue.py\n+import time\n+\n*** Update File: src/app.py\n*** Move to: src/main.py\n"
+        "*** Begin Patch\n*** Add File: src/queue.py\n+import time\n+\n"
+        "*** Update File: src/app.py\n*** Move to: src/main.py\n"
         "@@\n-old\n+new\n*** Delete File: src/cron.py\n*** End Patch"
     )
     ended = json.dumps({"output": "1 failed", "metadata": {"exit_code": 1, "duration_seconds": 2.5}})

@@ -1,5 +1,6 @@
 """The trail of a session, from records to the rows that people and agents see, on every database."""
 
+import json
 import uuid
 from typing import Any
 
@@ -17,8 +18,6 @@ NOUNS = ("commands", "file-changes", "operation-failures", "deployments", "decis
 
 def renamed(records: list[Any], name: str) -> list[Any]:
     """The same records as those of another session: no two tests share an id."""
-    import json  # noqa: PLC0415 - used here alone
-
     text = json.dumps(records).replace("whole", name).replace("0195aaaa", name[-8:])
     found: list[Any] = json.loads(text.replace('"call_id": "', f'"call_id": "{name}-'))
     return found

@@ -23,7 +23,7 @@ Made = tuple[dict[uuid.UUID, Row], dict[str, Usage], list[Any]]
 
 
 def made(pieces: Sequence[Sequence[Any]], agent: str = "claude-code", source: str = "a.jsonl") -> Made:
-    """The rows of records that come in pieces, the state going through JSON between them, as it does in the database."""
+    """The rows of records that come in pieces; the state goes through JSON between them, as in the database."""
     rows: dict[uuid.UUID, Row] = {}
     usage: dict[str, Usage] = {}
     turns: list[Any] = []

@@ -209,7 +209,8 @@ def test_what_decides_nothing(text: str) -> None:
 
 def test_what_is_left_to_do() -> None:
     text = (
-        "All done but this.\n\n## Next steps\n\n1. Renew the **certificate**\n2. [x] Tell the client\n3. [ ] Watch `queue-7`."
+        "All done but this.\n\n## Next steps\n\n1. Renew the **certificate**\n2. [x] Tell the client\n"
+        "3. [ ] Watch `queue-7`."
         "\n   with a longer line\n\nThat is all.\n- no step\n\nTODO: move the printers\n```\n# TODO: not this\n```"
     )
     assert left_to_do(text) == ["move the printers", "Renew the certificate", "Watch queue-7"]
@@ -252,7 +253,7 @@ def test_costs_are_told_of_known_models_alone() -> None:
     )
     price = price_of("claude-sonnet-4-5-20250929", KNOWN)
     assert price is not None
-    assert cost(tokens, price) == Decimal("3") + Decimal("1.5") + Decimal("0.6") + Decimal("1.125") + Decimal("0.6")
+    assert cost(tokens, price) == Decimal(3) + Decimal("1.5") + Decimal("0.6") + Decimal("1.125") + Decimal("0.6")
     assert price_of("claude-opus-4-5-20251101", KNOWN) != price_of("claude-opus-4-20250514", KNOWN)
     assert price_of("gpt-5.1-codex", KNOWN) == price_of("gpt-5.1", KNOWN) != price_of("gpt-5", KNOWN)
     assert price_of("a-model-of-tomorrow", KNOWN) is None

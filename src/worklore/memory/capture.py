@@ -4,8 +4,8 @@ The client sends a transcript in pieces, each from the byte offset the hub has r
 transaction, so a piece sent twice, or a sender killed at any moment, loses nothing and doubles nothing; records that
 appear in several files (resumed sessions) are told by their uuid.
 
-A file that is sent again from its start is *captured again*: what the rules of today make of it gets the ids of before, so
-that nothing doubles, what says something else gets a new version, and what somebody has deleted stays deleted.
+A file that is sent again from its start is *captured again*: what the rules of today make of it gets the ids of before,
+so that nothing doubles, what says something else gets a new version, and what somebody has deleted stays deleted.
 """
 
 import hashlib
@@ -30,10 +30,12 @@ from worklore.memory import tokens
 from worklore.memory.source import Transcript, TranscriptCursor
 from worklore.memory.trail import known as names
 from worklore.memory.trail.readers import reader_of
-from worklore.memory.trail.rows import Whereabouts, lines_of, rows_of as trail_rows
+from worklore.memory.trail.rows import Whereabouts, lines_of
+from worklore.memory.trail.rows import rows_of as trail_rows
 from worklore.memory.trail.step import Read
 from worklore.memory.trail.store import batches, forgotten, keep, keep_usage
-from worklore.memory.trail.summary import said as said_in, summarise
+from worklore.memory.trail.summary import said as said_in
+from worklore.memory.trail.summary import summarise
 from worklore.memory.transcript import Turn
 from worklore.memory.units import passages, unit_terms
 from worklore.memory.window import SEQUENCE, WINDOWS, MemoryWindow, Role
@@ -263,7 +265,7 @@ def _rows(
         "trust": "transcript",
         "version": 1,
     }
-    rows = [
+    rows: list[dict[str, Any]] = [
         shared | row | {"id": window_id(transcript.project_id, turn.uuid, row["part"])}
         for place, turn in enumerate(said, ordinal)
         for row in rows_of(turn, place, author=person if turn.role == Role.user else turn.role, now=ctx.now())

@@ -1,8 +1,8 @@
 """From the records of a Claude Code transcript to turns: what a person and the agent said to each other.
 
-Left out: tool calls and their results (which `worklore.memory.trail` reads), thinking, what the agent's program adds for itself (meta records, reminders,
-caveats, the output of local commands), other conversations (sidechains), summaries of what was captured already, and
-what memory itself injected.
+Left out: tool calls and their results (which `worklore.memory.trail` reads), thinking, what the agent's program adds
+for itself (meta records, reminders, caveats, the output of local commands), other conversations (sidechains), summaries
+of what was captured already, and what memory itself injected.
 
 The agent writes one message as several records with a common message id, one for each block. **Each record with text
 is a turn of its own**, by its own uuid: records come in chunks, the blocks of one message may come in different ones,

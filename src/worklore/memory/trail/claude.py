@@ -191,7 +191,7 @@ class _Fold:
 
     def _item(self, call: Call, place: int, title: str, status: str, *, key: str = "", listed: bool = True) -> None:
         name = key or title
-        known = self._items.get(name)
+        known: dict[str, Any] | None = self._items.get(name)
         if known is None:
             if status in {"completed", "cancelled"}:
                 return  # it never was open
@@ -276,7 +276,7 @@ class _Fold:
     def _typed(self, record: Mapping[str, Any], text: str, uuid: str, ordinal: int) -> None:
         """A command that a person typed behind `!`, and, in the next record, what it printed."""
         if command := block(text, "bash-input"):
-            call = Call(
+            call = Call(  # noqa: S604 - the name of a shell; nothing is run
                 id=TYPED,
                 uuid=uuid,
                 place=0,

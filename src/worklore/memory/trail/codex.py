@@ -2,8 +2,8 @@
 
 A line is `{"timestamp", "type", "payload"}`: `session_meta` and `turn_context` say where and with which model,
 `response_item` holds what goes to and comes from the model (messages, calls, their outputs), `event_msg` what the
-program told its user (of which the counts of tokens matter here), `compacted` a summary. Lines of older programs are the
-items themselves. No line has an id of its own: a line is told by session, time and content, a call by its `call_id`.
+program told its user (of which the counts of tokens matter here), `compacted` a summary. Lines of older programs are
+the items themselves. No line has an id of its own: it is told by session, time and content, a call by its `call_id`.
 """
 
 import hashlib
@@ -71,8 +71,8 @@ def read(records: Iterable[object], state: dict[str, Any], *, source: str = "") 
     found = Read()
     fold = _Fold(found, state)
     for record in records:
-        if isinstance(record, dict):
-            fold.take(fields(record))
+        if members := fields(record):
+            fold.take(members)
         else:
             found.dropped["malformed"] += 1
     return found
@@ -211,11 +211,12 @@ class _Fold:
             self._status(call, place, title, status)
 
     def _status(self, call: Call, place: int, title: str, status: str) -> None:
-        known = self._items.get(title)
+        known: dict[str, Any] | None = self._items.get(title)
         if known is None:
             if status in {"completed", "cancelled"}:
                 return  # it never was open
-            known = self._items[title] = {"uuid": call.uuid, "place": place, "ordinal": call.ordinal, "status": ""}
+            known = {"uuid": call.uuid, "place": place, "ordinal": call.ordinal, "status": ""}
+            self._items[title] = known
             while len(self._items) > MAX_ITEMS:
                 del self._items[next(iter(self._items))]
         if known["status"] in {status, "completed"}:
@@ -327,9 +328,9 @@ def _outcome(payload: Mapping[str, Any], time: str) -> Outcome:
     if isinstance(given, str):
         output = storable(given)
         try:
-            inner = fields(json.loads(output)) if output.startswith("{") else {}
+            inner = fields(json.loads(output) if output.startswith("{") else None)
         except (ValueError, RecursionError):
-            inner = {}
+            inner = fields(None)
         if not inner and output.startswith("{") and (ended := _CUT_CODE.search(output)):
             exit_code = _code(int(ended[1]))  # the client has cut it in the middle: it is JSON no more
         if "output" in inner:
@@ -369,8 +370,9 @@ def _outcome(payload: Mapping[str, Any], time: str) -> Outcome:
 
 
 def _code(value: object) -> int | None:
-    known = isinstance(value, int) and not isinstance(value, bool)
-    return value if known and abs(value) < 2**32 else None  # type: ignore[operator,return-value] # it is an int
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if abs(value) < 2**32 else None
 
 
 def _milliseconds(seconds: object) -> int | None:

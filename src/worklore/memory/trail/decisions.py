@@ -1,5 +1,6 @@
-"""Decisions that somebody put into words, and lists of what is left to do. Rules that would rather miss one than make
-one up.
+"""Decisions that somebody put into words, and lists of what is left to do.
+
+The rules would rather miss one than make one up.
 """
 
 import re
@@ -32,7 +33,8 @@ _QUOTED: Final = re.compile(r"^[ \t]*>.*$", re.MULTILINE)
 _SENTENCE: Final = re.compile(r"[^.!?\n]+(?:\.(?=\w)[^.!?\n]*)*[.!?]?")
 
 _DECIDED: Final = re.compile(
-    r"(?i)\b(?:we|i)(?:'ve| have| had)?(?: both| all| now| therefore| then)? (?:decided|agreed) (?:to|on|against|that|not to)\b"
+    r"(?i)\b(?:we|i)(?:'ve| have| had)?(?: both| all| now| therefore| then)?"
+    r" (?:decided|agreed) (?:to|on|against|that|not to)\b"
     r"|^\W*(?:\*\*)?(?:final )?decision(?: made)?(?:\*\*)?\s?:(?:\*\*)?\s*\S"
     r"|\b(?:the|our) (?:final )?decision (?:is|was) (?:to|that|against)\b"
     r"|\bit (?:was|has been) decided (?:to|that)\b"
@@ -46,23 +48,28 @@ _CHOSEN: Final = re.compile(
 )
 _DOUBT: Final = re.compile(
     r"(?i)\?\s*$|^\W*(?:if|when|once|unless|should|could|would|whether|what if|do you|did)\b"
-    r"|\b(?:not|n't|never|haven't|yet to|until|if|whether|once) (?:we |i |you |they |been )?(?:have |has )?(?:decided|chosen|agreed)\b"
+    r"|\b(?:not|n't|never|haven't|yet to|until|if|whether|once) (?:we |i |you |they |been )?(?:have |has )?"
+    r"(?:decided|chosen|agreed)\b"
     r"|\b(?:might|may|could|maybe|perhaps|for example|e\.g\.|for instance)\b"
 )
 _BECAUSE: Final = re.compile(r"(?i)\b(?:because|since|so that|due to|given that|as it|as they|as this|as the)\b\s*(.+)")
 _INSTEAD: Final = re.compile(
-    r"(?i)\b(?:instead of|rather than|over)\s+(.{2,120}?)(?=\s+(?:because|since|so that|due to|given that|as it|as the|to)\b|[,;:.!]|$)"
+    r"(?i)\b(?:instead of|rather than|over)\s+(.{2,120}?)"
+    r"(?=\s+(?:because|since|so that|due to|given that|as it|as the|to)\b|[,;:.!]|$)"
 )
 
 _HEADING: Final = re.compile(
     r"(?i)^[ \t]*(?:#{1,6}[ \t]*|\*\*|__)?(?:[^\w\n]{0,3})?"
-    r"(?:next steps?|remaining(?: (?:work|tasks|items|steps|todos?))?|to[- ]?dos?|follow[- ]?ups?|still (?:open|to do|missing)"
-    r"|what(?:'s| is) (?:left|still missing|next)|left to do|open (?:items|points|tasks)|not (?:yet )?done(?: yet)?)"
+    r"(?:next steps?|remaining(?: (?:work|tasks|items|steps|todos?))?|to[- ]?dos?|follow[- ]?ups?"
+    r"|still (?:open|to do|missing)"
+    r"|what(?:'s| is) (?:left|still missing|next)|left to do|open (?:items|points|tasks)"
+    r"|not (?:yet )?done(?: yet)?)"
     r"(?:[ \t]*\([^)\n]{0,40}\))?(?:\*\*|__)?[ \t]*:?(?:\*\*|__)?[ \t]*$"
 )
 _BULLET: Final = re.compile(r"^[ \t]*(?:[-*+•]|\d{1,2}[.)])[ \t]+(?:\[(?P<box>[ xX])\][ \t]*)?(?P<text>\S.*)$")
 _INLINE: Final = re.compile(
-    r"(?im)^[ \t]*(?:[-*+•][ \t]+)?(?:\*\*)?(?:TODO|FOLLOW-?UP|REMAINING)(?:\*\*)?[ \t]*:(?:\*\*)?[ \t]*(?P<text>\S.{3,})$"
+    r"(?im)^[ \t]*(?:[-*+•][ \t]+)?(?:\*\*)?(?:TODO|FOLLOW-?UP|REMAINING)(?:\*\*)?[ \t]*:(?:\*\*)?[ \t]*"
+    r"(?P<text>\S.{3,})$"
 )
 _EMPHASIS: Final = re.compile(r"\*\*|__|`")
 
@@ -98,24 +105,16 @@ def _decisions(text: str) -> Iterator[Decision]:
 
 
 _TELLING: Final = (
-    "decision",
-    "decided",
-    "agreed",
-    "instead of",
-    "rather than",
-    "in favo",
-    " chose",
-    " opted",
-    " picked",
-    " settled",
-) + (" went with", " switched to", " moved to", " over ", " and not ")
+    *("decision", "decided", "agreed", "instead of", "rather than", "in favo", " chose", " opted", " picked"),
+    *(" settled", " went with", " switched to", " moved to", " over ", " and not "),
+)
 """Without one of these there is no decision: most turns are passed by at the speed of looking for words."""
 
 _LEFT: Final = ("next step", "remaining", "to-do", "todo", "to do", "follow", "still ", "left", "open ", "what", "done")
 
 
 def left_to_do(text: str) -> list[str]:
-    """The items below a heading such as "Next steps", and lines that begin with TODO; those with a ticked box are done."""
+    """The items below a heading such as "Next steps" and behind TODO, but for those with a ticked box."""
     low = text[:MAX_TEXT].lower()
     if not any(word in low for word in _LEFT):
         return []

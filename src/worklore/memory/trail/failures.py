@@ -19,20 +19,27 @@ CATEGORIES: Final = tuple(
         ("rate_limited", r"rate.?limit|too many requests|\b429\b|throttl"),
         (
             "authentication",
-            r"authentication fail|permission denied \(publickey|access denied for user|invalid credentials"
-            r"|\b401\b.{0,20}unauthori|unauthorized|password authentication failed|login failed|could not read Username"
-            r"|bad credentials|invalid (?:api )?(?:key|token)|expired token",
+            (
+                r"authentication fail|permission denied \(publickey|access denied for user|invalid credentials"
+                r"|\b401\b.{0,20}unauthori|unauthorized|password authentication failed|login failed"
+                r"|could not read Username|bad credentials|invalid (?:api )?(?:key|token)|expired token"
+            ),
         ),
         (
             "permission_denied",
-            r"permission denied|\bEACCES\b|\bEPERM\b|operation not permitted|access is denied|\b403\b.{0,20}forbidden"
-            r"|must be (?:run as )?root|are you root|insufficient privilege|PermissionError|UnauthorizedAccess",
+            (
+                r"permission denied|\bEACCES\b|\bEPERM\b|operation not permitted|access is denied"
+                r"|\b403\b.{0,20}forbidden"
+                r"|must be (?:run as )?root|are you root|insufficient privilege|PermissionError|UnauthorizedAccess"
+            ),
         ),
         ("certificate", r"certificate (?:verify|has expired|is not)|self.signed cert|SSL(?:Error|: )|tls: |x509:"),
         (
             "name_resolution",
-            r"could not resolve host|name or service not known|temporary failure in name resolution|\bENOTFOUND\b"
-            r"|NXDOMAIN|getaddrinfo|no such host|unknown host",
+            (
+                r"could not resolve host|name or service not known|temporary failure in name resolution|\bENOTFOUND\b"
+                r"|NXDOMAIN|getaddrinfo|no such host|unknown host"
+            ),
         ),
         ("connection_refused", r"connection refused|ECONNREFUSED|actively refused"),
         (
@@ -41,26 +48,34 @@ CATEGORIES: Final = tuple(
         ),
         (
             "network",
-            r"network is unreachable|no route to host|connection (?:was )?(?:reset|closed|aborted)|ECONNRESET"
-            r"|host is unreachable|broken pipe|could not connect|can't connect|unable to connect",
+            (
+                r"network is unreachable|no route to host|connection (?:was )?(?:reset|closed|aborted)|ECONNRESET"
+                r"|host is unreachable|broken pipe|could not connect|can't connect|unable to connect"
+            ),
         ),
         (
             "command_not_found",
-            r"command not found|is not recognized as (?:an|the name)|: not found$|CommandNotFoundException"
-            r"|executable file not found|unknown command|no such command",
+            (
+                r"command not found|is not recognized as (?:an|the name)|: not found$|CommandNotFoundException"
+                r"|executable file not found|unknown command|no such command"
+            ),
         ),
         ("port_in_use", r"address already in use|EADDRINUSE|port (?:\d+ )?is already|Only one usage of each socket"),
         ("merge_conflict", r"^CONFLICT |merge conflict|automatic merge failed|non-fast-forward|fetch first"),
         (
             "edit_mismatch",
-            r"string to replace not found|found \d+ matches of the string|modified since read|has not been read yet"
-            r"|failed to find expected lines|old_string",
+            (
+                r"string to replace not found|found \d+ matches of the string|modified since read|has not been read yet"
+                r"|failed to find expected lines|old_string"
+            ),
         ),
         (
             "dependency",
-            r"ModuleNotFoundError|ImportError|cannot find module|cannot find package|no matching distribution"
-            r"|unable to locate package|unresolved import|could not find a version|missing dependenc|E404"
-            r"|version conflict|dependency (?:conflict|resolution)",
+            (
+                r"ModuleNotFoundError|ImportError|cannot find module|cannot find package|no matching distribution"
+                r"|unable to locate package|unresolved import|could not find a version|missing dependenc|E404"
+                r"|version conflict|dependency (?:conflict|resolution)"
+            ),
         ),
         (
             "syntax",
@@ -69,18 +84,22 @@ CATEGORIES: Final = tuple(
         ("type_check", r"error TS\d+|\bmypy\b|type error|TypeError|incompatible type|cannot use .* as .* value"),
         (
             "test_failure",
-            r"^(?:FAILED|FAIL|--- FAIL)\b|\d+ (?:tests? )?failed|AssertionError|assertion failed|tests? failed|failing$",
+            r"^(?:FAILED|FAIL|--- FAIL)\b|\d+ (?:tests? )?failed|Assertion(?:Error| failed)|tests? failed|failing$",
         ),
         ("lint", r"\blint(?:er|ing)?\b|eslint|golangci|ruff|flake8|shellcheck|\b[EWF]\d{3}\b"),
         (
             "build",
-            r"build failed|compilation (?:failed|error)|cannot compile|undefined reference|linker|make: \*\*\*"
-            r"|error\[E\d+\]|undefined: |BUILD FAILURE",
+            (
+                r"build failed|compilation (?:failed|error)|cannot compile|undefined reference|linker|make: \*\*\*"
+                r"|error\[E\d+\]|undefined: |BUILD FAILURE"
+            ),
         ),
         (
             "not_found",
-            r"no such file or directory|\bENOENT\b|does not exist|not found|cannot find|FileNotFoundError|\b404\b|no such"
-            r"|pathspec .* did not match",
+            (
+                r"no such file or directory|\bENOENT\b|does not exist|not found|cannot find|FileNotFoundError"
+                r"|\b404\b|no such|pathspec .* did not match"
+            ),
         ),
         (
             "usage",
@@ -119,7 +138,8 @@ DECLINED: Final = (
 """How an answer begins when the call was never carried out."""
 
 _CODE: Final = re.compile(
-    r"\b(E[A-Z]{4,}|ERR_[A-Z_]+|0x8[0-9A-Fa-f]{7}|SQLSTATE\[?\s?\w{5}|ORA-\d{5}|TS\d{4}|CVE-\d{4}-\d+|HTTP/?[\d.]* [45]\d\d)\b"
+    r"\b(E[A-Z]{4,}|ERR_[A-Z_]+|0x8[0-9A-Fa-f]{7}|SQLSTATE\[?\s?\w{5}|ORA-\d{5}|TS\d{4}|CVE-\d{4}-\d+"
+    r"|HTTP/?[\d.]* [45]\d\d)\b"
 )
 _WRAPPED: Final = re.compile(r"\A\s*<tool_use_error>(.*)</tool_use_error>\s*\Z", re.DOTALL)
 

@@ -15,7 +15,7 @@ from worklore.memory.context import ContextType, ConversationContext
 from worklore.memory.decision import DecisionLog
 from worklore.memory.tokens import count
 from worklore.memory.trail import failures
-from worklore.memory.trail.decisions import decisions, left_to_do
+from worklore.memory.trail.decisions import Decision, decisions, left_to_do
 from worklore.memory.trail.deployments import shipments
 from worklore.memory.trail.hosts import targets
 from worklore.memory.trail.shell import Invocation, invocations
@@ -36,7 +36,7 @@ from worklore.memory.trail.step import (
 from worklore.memory.transcript import Turn, moment
 from worklore.trail.command import CommandRun
 from worklore.trail.deployment import Deployment
-from worklore.trail.failure import OperationFailure
+from worklore.trail.failure import OperationFailure, OperationType
 from worklore.trail.file_change import FileChange
 from worklore.work.pending_task import PendingTask, PendingTaskStatus
 
@@ -114,103 +114,121 @@ def rows_of(read: Read, lines: Mapping[str, Line], state: dict[str, Any], where:
 # --- calls
 
 
+@dataclass(frozen=True, slots=True)
+class _Deed:
+    """A call, how it ended, and where: what its rows are made of."""
+
+    call: Call
+    outcome: Outcome
+    where: Whereabouts
+
+    @property
+    def time(self) -> datetime:
+        return self.outcome.time or moment(self.call.time) or self.where.now
+
+    @property
+    def work_item(self) -> uuid.UUID | None:
+        call, where = self.call, self.where
+        named = bisect_right([ordinal for ordinal, _ in where.named_items], call.ordinal) - 1
+        by_branch = where.item_of_branch(call.branch) if call.branch else None
+        return by_branch or (where.named_items[named][1] if named >= 0 else None)
+
+    def row(self, model: type[Any], kind: str, place: int, content: dict[str, Any]) -> Row:
+        call, where = self.call, self.where
+        return Row(
+            model,
+            trail_id(where.project, call.uuid, kind, call.place * MAX_OPEN + place),
+            content,
+            source=call.uuid,
+            ordinal=call.ordinal,
+            time=self.time,
+            subagent=call.subagent,
+            links={"work_item_id": self.work_item},
+            more={"session_id": where.session},
+        )
+
+    def failure(self, operation: OperationType, about: str, target: str = "") -> Row:
+        output, code = self.outcome.output, self.outcome.exit_code
+        content = {
+            "operation_type": operation,
+            "operation_description": about,
+            "target_system": target[:255] or None,
+            "error_message": failures.message(output) or "It failed without a word.",
+            "error_code": failures.code(output),
+            "failure_category": failures.category(output, code),
+        }
+        return self.row(OperationFailure, "failure", 0, content)
+
+    def decision(self, kind: str, place: int, text: str, alternatives: Iterable[str] = ()) -> Row:
+        call, where = self.call, self.where
+        stated = Decision(kind, text, "", tuple(alternatives))
+        at = _Place(call.uuid, call.place * MAX_OPEN + place, call.ordinal)
+        return _decided(stated, at, self.time, where, subagent=call.subagent)
+
+
 def _of_call(done: Done, lines: Mapping[str, Line], where: Whereabouts) -> Iterator[Row]:
     call, outcome = done.call, done.outcome
     if outcome.ok is False and failures.declined(outcome.output):
         return  # a person said no: nothing was done
+    deed = _Deed(call, outcome, where)
     if call.act == Act.command:
-        yield from _of_command(call, outcome, lines[call.text], where)
+        yield from _of_command(deed, lines[call.text])
     elif outcome.ok is False:
-        yield _failure(call, outcome, failures.operation_of_tool(call.tool), _about(call), "", where)
+        yield deed.failure(failures.operation_of_tool(call.tool), _about(call))
     elif call.act == Act.edit and not outcome.interrupted:
         for place, edit in enumerate(call.edits):
-            yield _row(FileChange, "file", call, outcome, place, where, _changed(edit, made=outcome.made))
+            yield deed.row(FileChange, "file", place, _changed(edit, made=outcome.made))
     elif call.act == Act.plan and call.text and outcome.ok:
-        yield _decision(
-            call.uuid, call.place, call.ordinal, _when(call, outcome, where), "plan", call.text, where, call
-        )
+        yield deed.decision("plan", 0, call.text)
     elif call.act == Act.question:
         for place, (asked, answer, others) in enumerate(outcome.answers):
-            time = _when(call, outcome, where)
-            key = call.place * MAX_OPEN + place
-            yield _decision(
-                call.uuid, key, call.ordinal, time, "answer", f"{asked} {answer}", where, call, alternatives=others
-            )
+            yield deed.decision("answer", place, f"{asked} {answer}", others)
 
 
-def _of_command(call: Call, outcome: Outcome, line: Line, where: Whereabouts) -> Iterator[Row]:
+def _of_command(deed: _Deed, line: Line) -> Iterator[Row]:
+    call, outcome, where = deed.call, deed.outcome, deed.where
     if not call.text.strip():
         return
     failed = outcome.ok is False
     sort = failures.category(outcome.output, outcome.exit_code) if failed else None
     asset = where.asset(line.hosts) or (None if line.host else where.asset([where.machine]))
     host = line.host or where.machine
-    row = _row(
-        CommandRun,
-        "command",
-        call,
-        outcome,
-        0,
-        where,
-        {
-            "command_text": call.text,
-            "host": host[:255] or None,
-            "shell_type": call.shell or None,
-            "working_directory": call.cwd or None,
-            "success": outcome.ok,
-            "output_summary": bounded(outcome.output.strip(), MAX_OUTPUT) or None,
-            "exit_code": outcome.exit_code,
-            "duration_ms": outcome.duration_ms,
-            "error_message": failures.message(outcome.output) or None if failed else None,
-            "failure_category": "interrupted" if outcome.interrupted else sort,
-            "executed_at": moment(call.time) or _when(call, outcome, where),
-        },
-    )
+    content = {
+        "command_text": call.text,
+        "host": host[:255] or None,
+        "shell_type": call.shell or None,
+        "working_directory": call.cwd or None,
+        "success": outcome.ok,
+        "output_summary": bounded(outcome.output.strip(), MAX_OUTPUT) or None,
+        "exit_code": outcome.exit_code,
+        "duration_ms": outcome.duration_ms,
+        "error_message": failures.message(outcome.output) or None if failed else None,
+        "failure_category": "interrupted" if outcome.interrupted else sort,
+        "executed_at": moment(call.time) or deed.time,
+    }
+    row = deed.row(CommandRun, "command", 0, content)
     row.links["infrastructure_id"] = asset
     row.more["execution_order"] = call.ordinal
     yield row
     operation = failures.operation(line.found) if failed else None
     if operation is not None:
-        target = (line.hosts or [host])[0]
-        yield _failure(call, outcome, operation, one_line(call.text, 500), target, where)
+        yield deed.failure(operation, one_line(call.text, 500), (line.hosts or [host])[0])
     if outcome.ok:
-        for place, shipment in enumerate(shipments(line.found)):
-            shipped = _row(
-                Deployment,
-                "deployment",
-                call,
-                outcome,
-                place,
-                where,
-                {
-                    "deployment_type": shipment.kind,
-                    "software_version": shipment.version or None,
-                    "description": one_line(call.text, 1000),
-                    "deployed_from": call.cwd[:500] or None,
-                    "deployed_to": shipment.target or shipment.host[:500] or None,
-                },
-            )
-            shipped.links["infrastructure_id"] = where.asset([shipment.host]) if shipment.host else asset
-            yield shipped
+        yield from _shipped(deed, line, asset)
 
 
-def _failure(call: Call, outcome: Outcome, operation: Any, about: str, target: str, where: Whereabouts) -> Row:
-    return _row(
-        OperationFailure,
-        "failure",
-        call,
-        outcome,
-        0,
-        where,
-        {
-            "operation_type": operation,
-            "operation_description": about,
-            "target_system": target[:255] or None,
-            "error_message": failures.message(outcome.output) or "It failed without a word.",
-            "error_code": failures.code(outcome.output),
-            "failure_category": failures.category(outcome.output, outcome.exit_code),
-        },
-    )
+def _shipped(deed: _Deed, line: Line, asset: uuid.UUID | None) -> Iterator[Row]:
+    for place, shipment in enumerate(shipments(line.found)):
+        content = {
+            "deployment_type": shipment.kind,
+            "software_version": shipment.version or None,
+            "description": one_line(deed.call.text, 1000),
+            "deployed_from": deed.call.cwd[:500] or None,
+            "deployed_to": shipment.target or shipment.host[:500] or None,
+        }
+        row = deed.row(Deployment, "deployment", place, content)
+        row.links["infrastructure_id"] = deed.where.asset([shipment.host]) if shipment.host else asset
+        yield row
 
 
 def _about(call: Call) -> str:
@@ -220,11 +238,9 @@ def _about(call: Call) -> str:
 
 def _changed(edit: Edit, *, made: bool) -> dict[str, Any]:
     kind = ("created" if made else "modified") if edit.kind == "written" else edit.kind
-    counted = [
-        f"+{edit.added}" if edit.added is not None else "",
-        f"-{edit.removed}" if edit.removed is not None else "",
-    ]
-    lines = " ".join(filter(None, counted))
+    added = f"+{edit.added}" if edit.added is not None else ""
+    removed = f"-{edit.removed}" if edit.removed is not None else ""
+    lines = " ".join(filter(None, (added, removed)))
     return {
         "file_path": edit.path,
         "change_type": kind,
@@ -233,131 +249,79 @@ def _changed(edit: Edit, *, made: bool) -> dict[str, Any]:
     }
 
 
-def _row(
-    model: type[Any], kind: str, call: Call, outcome: Outcome, place: int, where: Whereabouts, content: dict[str, Any]
-) -> Row:
-    return Row(
-        model,
-        trail_id(where.project, call.uuid, kind, call.place * MAX_OPEN + place),
-        content,
-        call.uuid,
-        call.ordinal,
-        _when(call, outcome, where),
-        call.subagent,
-        {"work_item_id": _work_item(call, where)},
-        {"session_id": where.session},
-    )
-
-
-def _when(call: Call, outcome: Outcome, where: Whereabouts) -> datetime:
-    return outcome.time or moment(call.time) or where.now
-
-
-def _work_item(call: Call, where: Whereabouts) -> uuid.UUID | None:
-    named = bisect_right([ordinal for ordinal, _ in where.named_items], call.ordinal) - 1
-    by_branch = where.item_of_branch(call.branch) if call.branch else None
-    return by_branch or (where.named_items[named][1] if named >= 0 else None)
-
-
 # --- turns and lists
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where something was said first."""
+
+    source: str
+    place: int
+    ordinal: int
 
 
 def _of_turn(turn: Turn, ordinal: int, state: dict[str, Any], where: Whereabouts) -> Iterator[Row]:
     time = turn.time or where.now
     for place, stated in enumerate(decisions(turn.text)):
-        yield _decision(
-            turn.uuid,
-            place,
-            ordinal,
-            time,
-            stated.kind,
-            stated.text,
-            where,
-            rationale=stated.rationale,
-            alternatives=stated.alternatives,
-        )
+        yield _decided(stated, _Place(turn.uuid, place, ordinal), time, where)
     if turn.role == "assistant":
-        yield from _left(turn, ordinal, time, state, where)
+        yield from _left(turn, ordinal, state, where)
 
 
-def _left(turn: Turn, ordinal: int, time: datetime, state: dict[str, Any], where: Whereabouts) -> Iterator[Row]:
+def _left(turn: Turn, ordinal: int, state: dict[str, Any], where: Whereabouts) -> Iterator[Row]:
     """A list of what is left; what an earlier list had and this one has not is left no more."""
     titles = left_to_do(turn.text)
     if not titles:
         return
+    time = turn.time or where.now
     former: dict[str, Any] = state.get("left", {})
-    now = {
-        title: former.get(title) or {"uuid": turn.uuid, "place": place, "ordinal": ordinal}
-        for place, title in enumerate(titles)
+    now: dict[str, Any] = {
+        title: former.get(title) or [turn.uuid, place, ordinal] for place, title in enumerate(titles)
     }
     state["left"] = now
-    for title, first in former.items():
-        if title not in now:
-            yield _task(first, "left", title, PendingTaskStatus.cancelled, time, "", where)
-    for title, first in now.items():
-        yield _task(first, "left", title, PendingTaskStatus.pending, time, "", where)
+    for title, first in (former | now).items():
+        status = PendingTaskStatus.pending if title in now else PendingTaskStatus.cancelled
+        yield _task("left", _Place(*first), Item("", 0, 0, title, status, time), where)
 
 
 def _of_item(item: Item, where: Whereabouts) -> Row:
-    first = {"uuid": item.uuid, "place": item.place, "ordinal": item.ordinal}
-    status = PendingTaskStatus(item.status)
-    return _task(first, "item", item.title, status, item.time or where.now, item.subagent, where)
+    return _task("item", _Place(item.uuid, item.place, item.ordinal), item, where)
 
 
-def _task(
-    first: Mapping[str, Any],
-    kind: str,
-    title: str,
-    status: PendingTaskStatus,
-    time: datetime,
-    subagent: str,
-    where: Whereabouts,
-) -> Row:
+def _task(kind: str, first: _Place, item: Item, where: Whereabouts) -> Row:
+    status, time = PendingTaskStatus(item.status), item.time or where.now
     return Row(
         PendingTask,
-        trail_id(where.project, first["uuid"], kind, first["place"]),
+        trail_id(where.project, first.source, kind, first.place),
         {
-            "title": title[:500],
+            "title": item.title[:500],
             "status": status,
             "completed_at": time if status is PendingTaskStatus.completed else None,
         },
-        first["uuid"],
-        first["ordinal"],
-        time,
-        subagent,
-        {},
-        {"session_id": where.session, "project_id": where.project, "client_id": where.client},
+        source=first.source,
+        ordinal=first.ordinal,
+        time=time,
+        subagent=item.subagent,
+        more={"session_id": where.session, "project_id": where.project, "client_id": where.client},
     )
 
 
-def _decision(
-    source: str,
-    place: int,
-    ordinal: int,
-    time: datetime,
-    kind: str,
-    text: str,
-    where: Whereabouts,
-    call: Call | None = None,
-    *,
-    rationale: str = "",
-    alternatives: Iterable[str] = (),
-) -> Row:
+def _decided(stated: Decision, at: _Place, time: datetime, where: Whereabouts, *, subagent: str = "") -> Row:
     return Row(
         DecisionLog,
-        trail_id(where.project, source, f"decision {kind}", place),
+        trail_id(where.project, at.source, f"decision {stated.kind}", at.place),
         {
-            "decision_type": kind,
-            "decision_text": bounded(text, MAX_DECISION),
-            "rationale": rationale or None,
-            "alternatives_considered": list(alternatives) or None,
+            "decision_type": stated.kind,
+            "decision_text": bounded(stated.text, MAX_DECISION),
+            "rationale": stated.rationale or None,
+            "alternatives_considered": list(stated.alternatives) or None,
         },
-        source,
-        ordinal,
-        time,
-        call.subagent if call else "",
-        {},
-        {"session_id": where.session, "project_id": where.project},
+        source=at.source,
+        ordinal=at.ordinal,
+        time=time,
+        subagent=subagent,
+        more={"session_id": where.session, "project_id": where.project},
     )
 
 
@@ -371,12 +335,10 @@ def _of_summary(summary: Summary, where: Whereabouts) -> Row:
             "tokens_before": summary.tokens_before,
             "tokens_after": count(summary.text),
         },
-        summary.uuid,
-        summary.ordinal,
-        summary.time or where.now,
-        "",
-        {},
-        {
+        source=summary.uuid,
+        ordinal=summary.ordinal,
+        time=summary.time or where.now,
+        more={
             "session_id": where.session,
             "project_id": where.project,
             "context_type": ContextType.general_context,

@@ -253,10 +253,7 @@ def _word(text: str, at: int, *, skip_space: bool = False) -> tuple[str, int]:
     while at < len(text):
         letter = text[at]
         if letter == "\\":
-            if text[at + 1 : at + 2] != "\n":
-                # A path of Windows keeps its backslashes; elsewhere one only quotes what follows it.
-                plain = text[at + 1 : at + 2].isalnum()
-                kept.append(text[at : at + 2] if plain else text[at + 1 : at + 2])
+            kept.append(_escaped(text[at : at + 2]))
             at += 2
         elif letter == "'":
             stop = text.find("'", at + 1)
@@ -276,6 +273,14 @@ def _word(text: str, at: int, *, skip_space: bool = False) -> tuple[str, int]:
             kept.append(letter)
             at += 1
     return "".join(kept), max(at, start + 1)
+
+
+def _escaped(pair: str) -> str:
+    """What a backslash and what follows it stand for: a path of Windows keeps its backslashes."""
+    following = pair[1:]
+    if following == "\n":
+        return ""
+    return pair if following.isalnum() else following
 
 
 def _quoted(text: str, at: int) -> tuple[str, int]:

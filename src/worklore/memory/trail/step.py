@@ -1,8 +1,8 @@
 """What a transcript tells, whichever agent wrote it: what was said, what was done and how it ended, what it cost.
 
-A reader of an agent's records is a function of the records and of a *state*: what it must remember from the records
-before. The state is plain JSON of bounded size, is stored with the cursor and handed to whoever reads on, so that a file
-gives the same steps however it is cut into pieces.
+A reader of an agent's records is a function of the records and of a *state*: what it must remember of the records
+before. The state is plain JSON of bounded size, is stored with the cursor and handed to whoever reads on, so that a
+file gives the same steps however it is cut into pieces.
 """
 
 import re
@@ -58,16 +58,16 @@ class Edit:
 class Call:
     """A call of a tool.
 
-    `uuid` and `place` say where it stands: its record, and the how-manieth block of it; `ordinal` is the record's number
-    in the transcript. `text` is the command, the plan, or what the call was about; `shell` names a command's shell.
+    `uuid` and `place` say where it stands: its record, and which block of that; `ordinal` is the record's number in the
+    transcript. `text` is the command, the plan, or what the call was about; `shell` names a command's shell.
     """
 
-    id: str
-    uuid: str
-    place: int
-    ordinal: int
-    act: str
-    tool: str
+    id: str = ""
+    uuid: str = ""
+    place: int = 0
+    ordinal: int = 0
+    act: str = Act.other
+    tool: str = ""
     text: str = ""
     shell: str = ""
     edits: tuple[Edit, ...] = ()
@@ -84,14 +84,18 @@ class Call:
 
     @classmethod
     def of_json(cls, value: Mapping[str, Any]) -> "Call":
-        """What `as_json` gave."""
-        return cls(**{**value, "edits": tuple(Edit(**edit) for edit in value.get("edits", ()))})
+        """What `as_json` gave, of another release even: what this one does not know is left out."""
+        known: dict[str, Any] = {name: value[name] for name in cls.__slots__ if name in value}
+        known["edits"] = tuple(Edit(**edit) for edit in value.get("edits", ()))
+        return cls(**known)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a call ended. `ok` is None where nobody can tell: interrupted, or still running in the background. `made` is True
-    when the file that was written had not been there.
+    """How a call ended.
+
+    `ok` is None where nobody can tell: interrupted, or still running in the background. `made` is True when the file
+    that was written had not been there.
     """
 
     ok: bool | None
@@ -174,7 +178,7 @@ class Reader(Protocol):
         ...
 
 
-# --- reading JSON of which nothing is certain --------------------------------------------------------------------------
+# --- reading JSON of which nothing is certain -----------------------------------------------------------------------
 
 
 def fields(value: object) -> Mapping[str, Any]:
@@ -184,7 +188,8 @@ def fields(value: object) -> Mapping[str, Any]:
 
 def items(value: object) -> list[Any]:
     """The items of an array; none for anything else."""
-    return cast("list[Any]", value) if isinstance(value, list) else []
+    found: list[Any] = value if isinstance(value, list) else []  # pyright: ignore[reportUnknownVariableType] - anything
+    return found
 
 
 def word(members: Mapping[str, Any], name: str) -> str:

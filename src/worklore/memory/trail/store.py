@@ -21,7 +21,7 @@ from worklore.memory.context import ConversationContext
 from worklore.memory.decision import DecisionLog
 from worklore.memory.trail.rows import Row
 from worklore.memory.trail.step import Usage
-from worklore.memory.usage import UsageRecord
+from worklore.memory.usage import USAGE_RECORDS
 from worklore.memory.window import MemoryWindow
 from worklore.trail.command import CommandRun
 from worklore.trail.deployment import Deployment
@@ -107,14 +107,16 @@ def _differs(row: Row, stored: Mapping[str, Any]) -> bool:
     known: datetime | None = stored["happened_at"]
     if known is not None and row.time < known:
         return False
-    if stored["captured_digest"] == digest(row.content):
+    former: str | None = stored["captured_digest"]
+    if former == digest(row.content):
         return any(stored[name] is None and value is not None for name, value in row.links.items())
     return not edited(row.content, stored)
 
 
 def edited(content: Iterable[str], stored: Mapping[str, Any]) -> bool:
     """True when somebody has changed what capture wrote, or when it was not capture that wrote it."""
-    return digest({name: stored[name] for name in content}) != stored["captured_digest"]
+    written: str | None = stored["captured_digest"]
+    return digest({name: stored[name] for name in content}) != written
 
 
 def _change(ctx: Context, table: Table, row: Row, stored: Mapping[str, Any]) -> None:
@@ -145,7 +147,7 @@ def _values(ctx: Context, table: Table, row: Row) -> dict[str, Any]:
 
 def keep_usage(ctx: Context, used: Sequence[Usage], session_id: uuid.UUID, project_id: uuid.UUID) -> None:
     """Write what messages cost. Of a message that is told several times the highest figures count: they grow."""
-    table: Table = UsageRecord.__table__
+    table = USAGE_RECORDS.table
     highest: dict[str, dict[str, Any]] = {}
     for usage in used:
         known = highest.get(usage.key)

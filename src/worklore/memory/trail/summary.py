@@ -86,7 +86,7 @@ def _content(ctx: ReadContext, session: WorkSession, added: Said) -> dict[str, A
     counted = _counts(ctx, session.id)
     decided = _texts(ctx, DecisionLog.decision_text, DecisionLog, session.id)
     left = _texts(ctx, PendingTask.title, PendingTask, session.id, PendingTask.status.in_(OPEN))
-    text = "\n".join(_lines(ctx, session, added, counted, decided, left))
+    text = "\n".join(_lines(ctx, session, added, _Facts(counted, decided, left)))
     state: dict[str, Any] = {name: number for name, number in counted.items() if number}
     if session.git_branch:
         state["branch"] = session.git_branch
@@ -103,14 +103,14 @@ def _content(ctx: ReadContext, session: WorkSession, added: Said) -> dict[str, A
     }
 
 
-def _lines(
-    ctx: ReadContext,
-    session: WorkSession,
-    added: Said,
-    counted: dict[str, int],
-    decided: list[str],
-    left: list[str],
-) -> Iterable[str]:
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    counted: dict[str, int]
+    decided: list[str]
+    left: list[str]
+
+
+def _lines(ctx: ReadContext, session: WorkSession, added: Said, facts: _Facts) -> Iterable[str]:
     yield f"Session: {one_line(session.session_title, MAX_LINE)}"
     first = _word(ctx, session.id, Role.user, MemoryWindow.ordinal) or added.first
     if first:
@@ -118,15 +118,15 @@ def _lines(
     last = added.last or _word(ctx, session.id, Role.assistant, MemoryWindow.ordinal.desc())
     if last:
         yield f"Last words: {one_line(last, MAX_WORDS)}"
-    done = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in counted.items() if number)
+    done = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in facts.counted.items() if number)
     if done:
         yield f"Done: {done}"
     yield from _list("Files", _files(ctx, session.id))
     failed = _texts(ctx, CommandRun.command_text, CommandRun, session.id, CommandRun.success.is_(False))
     yield from _list("Commands that failed", failed)
     yield from _list("Deployed", _texts(ctx, Deployment.description, Deployment, session.id))
-    yield from _list("Decided", decided)
-    yield from _list("Left to do", left)
+    yield from _list("Decided", facts.decided)
+    yield from _list("Left to do", facts.left)
 
 
 def _list(name: str, lines: list[str]) -> Iterable[str]:
