@@ -94,12 +94,17 @@ def _kept(session: str) -> Iterator[tuple[Path, str]]:
 
 
 def about(path: Path) -> tuple[str, str, str]:
-    """(agent, session, folder) of a transcript, by its name and its first lines; the folder may be empty."""
+    """(agent, session, folder) of a transcript, by its name and its first lines; the folder may be empty.
+
+    Raises Failure for a file that is none.
+    """
     session = cwd = ""
+    known = False
     agent = CODEX if path.name.startswith("rollout-") else CLAUDE
     with path.open("rb") as file:
         for line in islice(file, HEAD_LINES):
             record = _object(line)
+            known = known or "type" in record
             payload = record.get("payload")
             told = cast("dict[str, Any]", payload) if isinstance(payload, dict) else record
             if record.get("type") == "session_meta":
@@ -109,6 +114,8 @@ def about(path: Path) -> tuple[str, str, str]:
             cwd = cwd or _text(told, "cwd")
             if session and cwd:
                 break
+    if not known:
+        raise Failure(f"{path} is no transcript", "A transcript's lines are JSON objects, each with a type")
     rollout = _ROLLOUT.match(path.stem)
     if not session and path.stem.startswith("agent-"):
         session = path.parent.parent.name
