@@ -144,3 +144,13 @@ def test_a_flusher_that_is_at_work_is_waited_for(
         assert mine
         with pytest.raises(Failure, match="does not come to an end"):
             capturing.capture(technician.home, str(path), again=False, folder=None)
+
+
+def test_showing_a_session_names_the_way_to_its_trail(technician: Technician, tmp_path: Path) -> None:
+    name = unique("shown")
+    path = kept(tmp_path, name, [{**Claude(name).says("Hello"), "sessionId": name}])
+    technician("capture", str(path))
+    [session] = technician.api.get("/sessions", params={"external_key": name}).json()["items"]
+    shown = technician("session", "show", session["id"])
+    assert shown.err == f"More: worklore session trail {session['id']}\n"
+    assert technician("session", "trail", session["id"]).json["title"] == "Hello"
