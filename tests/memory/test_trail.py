@@ -168,6 +168,39 @@ def test_what_was_deleted_stays_deleted(machine_api: httpx2.Client, api: httpx2.
         assert [row["id"] for row in found] == [row["id"] for row in left[noun]], noun
 
 
+def test_a_deleted_session_comes_back_empty_if_at_all(machine_api: httpx2.Client, api: httpx2.Client) -> None:
+    records = renamed(whole_session(), unique("w"))
+    body = sent(machine_api, records)
+    session = session_of(machine_api, body)
+    gone = {noun: [row["id"] for row in found] for noun, found in everything(machine_api, body).items()}
+    for noun in ("decision-logs", "pending-tasks", "conversation-contexts"):
+        for key in gone[noun]:
+            version = api.get(f"/{noun}/{key}").json()["version"]
+            api.delete(f"/{noun}/{key}", headers={"if-match": f'"{version}"'}).raise_for_status()
+    version = session_of(machine_api, body)["version"]
+    answer = api.delete(f"/sessions/{session['id']}?cascade=true", headers={"if-match": f'"{version}"'})
+    assert answer.status_code in {200, 204}, answer.text
+    post(machine_api, body)
+    assert session_of(machine_api, body)["session_title"] == "Untitled session"
+    left = everything(machine_api, body)
+    assert {noun: len(found) for noun, found in left.items() if noun != "usage-records"} == {
+        noun: 0 for noun in left if noun != "usage-records"
+    }
+
+
+def test_a_turn_may_shrink_and_grow_again(machine_api: httpx2.Client) -> None:
+    claude = Claude(unique("grow"))
+    long = "\n\n".join(f"Step {number}: look at the tunnel and the rule number {number}." for number in range(40))
+    record = claude.answers(long)
+    body = sent(machine_api, [record])
+    for text in ("Short.", long):
+        record["message"]["content"][0]["text"] = text
+        post(machine_api, body | {"records": [record]})
+        windows = sorted(everything(machine_api, body)["memory-windows"], key=lambda row: row["part"])
+        assert "".join(row["text"] for row in windows) == text
+        assert {row["parts"] for row in windows} == {len(windows)}
+
+
 def test_what_somebody_changed_stays_and_what_rules_change_is_changed(
     machine_api: httpx2.Client, api: httpx2.Client
 ) -> None:

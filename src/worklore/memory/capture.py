@@ -133,8 +133,12 @@ def capture(ctx: Context, body: Piece) -> Captured:
     fresh = list({turn.uuid: turn for turn in said if turn.uuid not in known}.values())
     rows = _rows(ctx, session, transcript, at.next_ordinal, fresh)
     if said:
-        at.last_uuid = said[-1].uuid[:100]
-        _touch(ctx, session, said)
+        at.last_uuid = said[-1].uuid
+    # What somebody has deleted says nothing any more, to a title or to a rule.
+    remembered = known | {row["source_uuid"] for row in rows}
+    read.turns = [turn for turn in said if turn.uuid in remembered]
+    if read.turns:
+        _touch(ctx, session, read.turns)
     done = _keep_trail(ctx, session, transcript, read, state)
     at.byte_offset, at.tail_digest, at.state = body.to, body.tail_digest, state
     at.next_ordinal += len(fresh)
@@ -307,16 +311,16 @@ def rewrite(ctx: Context, transcript: Transcript, said: Sequence[Turn]) -> int:
         for window in windows[len(fresh) :]:
             ctx.session.delete(window)
         shared = {name: getattr(first, name) for name in _SHARED}
-        added += [
-            shared | row | {"id": window_id(transcript.project_id, key, row["part"]), "created_at": ctx.now()}
-            for row in fresh[len(windows) :]
-        ]
+        for row in fresh[len(windows) :]:
+            own = window_id(transcript.project_id, key, row["part"])
+            # The turn is whole: nobody has deleted this part, though it may have gone when the turn was shorter.
+            part_id = uuid7() if forgotten(ctx, [own]) else own
+            added.append(shared | row | {"id": part_id, "created_at": ctx.now()})
     if changed:
         for window, seq in zip(changed, take(ctx, SEQUENCE, len(changed)), strict=True):
             window.seq = seq
         ctx.session.flush()
-    gone = forgotten(ctx, [row["id"] for row in added])
-    store(ctx, [row for row in added if row["id"] not in gone], client_id=transcript.client_id)
+    store(ctx, added, client_id=transcript.client_id)
     return len(changed) + len(added)
 
 
