@@ -183,7 +183,7 @@ class HubProcess:
                 joined = f"{table} t JOIN sessions s ON s.id = t.session_id"
                 asked = text(f"SELECT s.external_key, t.source_uuid, {shown} FROM {joined}")
                 rows = connection.execute(asked)
-                found += [(str(key), table, str(source), *map(str, rest)) for key, source, *rest in rows]
+                found += [(str(key), table, str(source), *map(_plain, rest)) for key, source, *rest in rows]
         return sorted(row for row in found if not sessions or row[0] in sessions)
 
     def change(self, statement: str, **values: Any) -> int:
@@ -193,6 +193,11 @@ class HubProcess:
                 return connection.execute(statement, values).rowcount
         with create_engine(self._url, poolclass=NullPool).begin() as connection:
             return connection.execute(text(statement), values).rowcount
+
+
+def _plain(value: Any) -> str:
+    """A value as it reads the same from every database: SQLite and MariaDB know truth as 1."""
+    return str(int(value) if isinstance(value, bool) else value)
 
 
 @dataclass
