@@ -1,5 +1,7 @@
 """What capture reads from a transcript: where rows come from, what a command took and reached, and what messages cost"""
 
+from collections.abc import Callable
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -62,8 +64,8 @@ def downgrade() -> None:
         op.drop_index(op.f(f"ix_usage_records_{name}"), table_name="usage_records")
     op.drop_table("usage_records")
     op.drop_index(op.f("ix_tombstones_record_id"), table_name="tombstones")
-    for table, name, _ in reversed(KEYS):
-        drop_key(table, name)
+    for table, name, parent in reversed(KEYS):
+        drop_key(table, name, parent)
     op.drop_column("transcript_cursors", "state")
     op.drop_column("commands_run", "duration_ms")
     op.drop_column("commands_run", "working_directory")
@@ -73,20 +75,43 @@ def downgrade() -> None:
 
 
 def add_key(table: str, name: str, parent: str) -> None:
-    """A nullable column that names a record of another table. SQLite adds its key with the column or not at all."""
-    key = op.f(f"fk_{table}_{name}")
-    if op.get_bind().dialect.name == "sqlite":
-        kind = types.Id().compile(dialect=op.get_bind().dialect)
-        named = f"CONSTRAINT {key} REFERENCES {parent} (id) ON DELETE SET NULL"
-        op.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind} {named}")
-        return
+    """A nullable column that names a record of another table."""
     op.add_column(table, sa.Column(name, types.Id(), nullable=True))
-    op.create_foreign_key(key, table, parent, [name], ["id"], ondelete="SET NULL")
+    if op.get_bind().dialect.name == "sqlite":
+        remake(table, lambda sql: f"{sql.rstrip().removesuffix(')').rstrip()}, {key_of(table, name, parent)}\n)")
+    else:
+        op.create_foreign_key(op.f(f"fk_{table}_{name}"), table, parent, [name], ["id"], ondelete="SET NULL")
 
 
-def drop_key(table: str, name: str) -> None:
+def drop_key(table: str, name: str, parent: str) -> None:
     """Undo :func:`add_key`."""
-    if op.get_bind().dialect.name != "sqlite":
+    sqlite = op.get_bind().dialect.name == "sqlite"
+    if not sqlite:
         op.drop_constraint(op.f(f"fk_{table}_{name}"), table, type_="foreignkey")
     op.drop_index(op.f(f"ix_{table}_{name}"), table_name=table)
+    if sqlite:
+        remake(table, lambda sql: sql.replace(f", {key_of(table, name, parent)}", ""))
     op.drop_column(table, name)
+
+
+# --- SQLite adds no foreign key: the table is made anew with its rows, indexes and triggers ---------------------------
+
+
+def key_of(table: str, name: str, parent: str) -> str:
+    return f"CONSTRAINT fk_{table}_{name} FOREIGN KEY({name}) REFERENCES {parent} (id) ON DELETE SET NULL"
+
+
+def remake(table: str, change: Callable[[str], str]) -> None:
+    """Nothing names these tables, so that none loses a row by it."""
+    bind = op.get_bind()
+    told = bind.execute(sa.text("SELECT type, sql FROM sqlite_master WHERE tbl_name = :name"), {"name": table}).all()
+    (made,) = (row.sql for row in told if row.type == "table")
+    names = ", ".join(column["name"] for column in sa.inspect(bind).get_columns(table))
+    bind.exec_driver_sql(f"CREATE TABLE kept_rows AS SELECT {names} FROM {table}")  # noqa: S608 - names of our own tables
+    op.drop_table(table)
+    bind.exec_driver_sql(change(made))
+    bind.exec_driver_sql(f"INSERT INTO {table} ({names}) SELECT {names} FROM kept_rows")  # noqa: S608 - names of our own tables
+    op.drop_table("kept_rows")
+    for row in told:
+        if row.type != "table" and row.sql:
+            bind.exec_driver_sql(row.sql)
