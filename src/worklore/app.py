@@ -30,6 +30,8 @@ from worklore.kernel.transaction import Database
 from worklore.memory import vector
 from worklore.memory.embed import ModelUnavailableError, embedder
 from worklore.memory.recollection import warm
+from worklore.memory.trail.prices import PRICES
+from worklore.memory.trail.prices import load as load_prices
 from worklore.ops import audit_chain, audit_witness, backup_schedules, backups, hub_key, migrate
 from worklore.ops.api_audit import Journal, Mover
 from worklore.ops.backup import BackupType
@@ -158,6 +160,7 @@ def build(settings: Settings, *, upgrade: bool = False) -> Hub:
         database.write(partial(_prepare, key=key))
         vault = open_vault(database, keyring(settings))
         database.provide(KEEPER, ShareKeeper(key.sharing, settings.public_url))
+        database.provide(PRICES, load_prices(settings.prices) if settings.prices else None)
         _reserve(database, settings)
         journal = Journal(settings.data / "api-audit", database.make_room)
     except BaseException:

@@ -46,6 +46,8 @@ from worklore.memory.project_state import PROJECT_STATES
 from worklore.memory.recall import RECALL
 from worklore.memory.snippet import SNIPPETS
 from worklore.memory.source import TRANSCRIPTS
+from worklore.memory.trail.shown import TRAIL_OF_SESSION
+from worklore.memory.usage import USAGE_RECORDS
 from worklore.memory.window import WINDOWS
 from worklore.ops.api_audit import API_AUDIT
 from worklore.ops.backup import BACKUP_SCHEDULES, BACKUPS
@@ -159,6 +161,7 @@ RESOURCES: Final[tuple[Resource, ...]] = (
     PROJECT_STATES,
     SNIPPETS,
     TRANSCRIPTS,
+    USAGE_RECORDS,
     WINDOWS,
     # tracking
     ARCHIVED_WORK_ITEMS,
@@ -219,6 +222,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
     UNTAG_INFRASTRUCTURE,
     # memory
     CAPTURE,
+    TRAIL_OF_SESSION,
     RECALL,
     RECALL_CONTEXTS,
     SNIPPETS_BY_TAGS,

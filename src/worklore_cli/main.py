@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from worklore_cli import connecting, doctor, hub_process, replaying, secret, showing
+from worklore_cli import capturing, connecting, doctor, hub_process, replaying, secret, showing
 from worklore_cli.failure import Failure
 from worklore_cli.nouns import RootGroup
 from worklore_client import checkpoints
@@ -267,6 +267,27 @@ def replay(
         say(replaying.summary(total))
     if total["failures"] or not total["drained"]:
         raise typer.Exit(1)
+
+
+@app.command("capture")
+def capture_transcripts(
+    transcripts: Annotated[list[str], typer.Argument(help="Transcripts (JSONL), or ids of sessions.")],
+    *,
+    again: Annotated[bool, typer.Option("--again", help="From the start, by the rules the hub has today.")] = False,
+    home: Annotated[Path | None, typer.Option(help="The client's folder [WORKLORE_HOME or ~/.worklore].")] = None,
+    folder: Annotated[Path | None, typer.Option(help="The project's folder [the one the transcript names].")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send transcripts of Claude Code or Codex to the hub now. Twice doubles nothing, and what was deleted stays so."""
+    chosen = (home or client_home()).absolute()
+    sent = [capturing.capture(chosen, wanted, again=again, folder=folder) for wanted in transcripts]
+    if as_json:
+        print_json({"files": [asdict(each) for each in sent]})
+        return
+    for each in sent:
+        say(
+            f"{each.file}: {each.records} records sent, {each.windows} memories stored, {each.duplicates} known already"
+        )
 
 
 def _progressed(progress: Progress, task: TaskID, done: int, total: int) -> None:

@@ -113,6 +113,9 @@ def _show(app: typer.Typer, noun: Noun) -> None:
             nouns_shown.print_json(record)
         else:
             nouns_shown.console().print(nouns_shown.record_table(record))
+            for action in actions_of(noun.name):
+                if action.risk == "read" and not action.finds:
+                    nouns_shown.warn(f"More: worklore {noun.name} {action.name} {identifier}")
 
     app.command("show", help=f"Show all fields of one {noun.name}.")(run)
 

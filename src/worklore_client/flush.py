@@ -9,9 +9,9 @@ moment, it asks the hub where to go on.
 
 import errno
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from worklore_client import checkpoints
 from worklore_client import config as configuration
@@ -189,26 +189,51 @@ def _send_group(run: Run, notes: list[Note]) -> None:
     newest.path.unlink(missing_ok=True)
 
 
-def send_transcript(run: Run, note: Note) -> None:
-    """Send the whole lines after the hub's cursor.
+def send_transcript(run: Run, note: Note, *, again: bool = False) -> None:
+    """Send the whole lines after the hub's cursor, of the session's file and of those of its sub-agents.
+
+    `again` sends everything from the start, so that the hub reads it by the rules it has today.
 
     Raises OSError when the file cannot be read, HubError when the hub cannot be had or refuses, CursorMoved when it
     keeps contradicting itself.
     """
+    parts = _send_file(run, note, again=again)
+    for path in subagents_of(note.transcript):
+        try:
+            if again or path.stat().st_size > parts.get(str(path), 0):
+                _send_file(run, replace(note, transcript=str(path)), again=again)
+        except OSError as error:
+            log(str(run.home), "flush", f"file-{errno.errorcode.get(error.errno or 0, 'unreadable')}")
+
+
+def subagents_of(transcript: str) -> list[Path]:
+    """The files that hold what a session's sub-agents did, in the order of their names."""
+    return sorted((Path(transcript).with_suffix("") / "subagents").glob("agent-*.jsonl"))
+
+
+def _send_file(run: Run, note: Note, *, again: bool) -> dict[str, int]:
+    """Send one file; how far the hub has the session's other files."""
     with Path(note.transcript).open("rb") as file:
         about = identity(note.folder, run.home / "roots.json")
-        for _ in range(CURSOR_MOVES):
+        for turn in range(CURSOR_MOVES):
             cursor = run.hub.get("capture", agent=note.agent, session=note.session, source=note.transcript)
             _remember(run, cursor.get("checkpoint"))
             offset, digest = _cursor(cursor)
-            start = offset if unchanged_before(file, offset, digest) else 0
+            anew = (again and turn == 0) or not unchanged_before(file, offset, digest)
             try:
-                for portion in portions(file, start):
+                for portion in portions(file, 0 if anew else offset):
                     _post(run, note, about, file, portion)
             except CursorMoved:
                 continue
-            return
+            return _parts(cursor)
     raise CursorMoved
+
+
+def _parts(answer: dict[str, Any]) -> dict[str, int]:
+    """How far the hub has each other file of the session; a hub that does not say has none."""
+    told = answer.get("others")
+    found = cast("dict[str, Any]", told) if isinstance(told, dict) else {}
+    return {source: offset for source, offset in found.items() if isinstance(offset, int)}
 
 
 def _remember(run: Run, checkpoint: object) -> None:

@@ -9,8 +9,24 @@ NOT_CONVERSATION = frozenset({"progress", "file-history-snapshot", "queue-operat
 TEXT_LIMIT = 262_144
 """Characters of one message's own words; longer ones lose their middle."""
 FIELD_LIMIT = 16_384
-"""Characters of any other string (a tool's output, a file's content): three quarters from its start, one from its end,
-for an error stands at the end."""
+"""Characters of any other string, such as a command: three quarters from its start, one from its end."""
+OUTPUT_LIMIT = 2_048
+"""Characters of what a tool printed, read or wrote, cut likewise: an error stands at the end."""
+
+WHOLE_ARGUMENTS = frozenset({"command", "plan", "todos"})
+"""What a tool is given that is needed beyond its beginning and end."""
+RESULTS = frozenset(
+    {"answers", "backgroundTaskId", "durationMs", "exitCode", "filePath", "interrupted", "newTodos", "output"}
+    | {"questions", "returnCodeInterpretation", "shellId", "status", "stderr", "stdout", "task", "totalDurationMs"}
+    | {"type"}
+)
+"""What is sent of what the agent's program noted about a result; the rest holds whole files."""
+UNNEEDED = frozenset(
+    {("message", "content", "thinking"), ("message", "content", "signature"), ("message", "content", "data")}
+    | {("payload", name) for name in ("encrypted_content", "instructions", "base_instructions", "user_instructions")}
+    | {("payload", "replacement_history"), ("payload", "dynamic_tools"), ("thinkingMetadata",)}
+)
+"""Members that stay here, by their place in a record: what a model thinks to itself, its standing instructions."""
 
 _UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -82,12 +98,12 @@ def _is_record(value: dict[str, Any], before: str) -> bool:
 
 
 def outgoing(record: dict[str, Any]) -> dict[str, Any] | None:
-    """The record as it leaves this machine, None when it carries no conversation.
+    """The record as it leaves this machine, None when it tells of no conversation and no work.
 
     Every record passes here before it is sent, and none goes another way: this is where secrets are to be taken out.
     NUL and lone surrogates, which databases refuse, become U+FFFD. Raises Malformed when it is nested too deeply.
     """
-    if record.get("type") in NOT_CONVERSATION:
+    if record.get("type") in NOT_CONVERSATION or _is_echo(record):
         return None
     try:
         return cast("dict[str, Any]", _sendable(record, ()))
@@ -95,9 +111,18 @@ def outgoing(record: dict[str, Any]) -> dict[str, Any] | None:
         raise Malformed from None
 
 
+def _is_echo(record: dict[str, Any]) -> bool:
+    """True for a line of Codex's rollouts that repeats another for its screen, or holds what the model thinks."""
+    payload = record.get("payload")
+    kind = cast("dict[str, Any]", payload).get("type") if isinstance(payload, dict) else None
+    if record.get("type") == "event_msg":
+        return kind != "token_count"
+    return record.get("type") == "response_item" and kind == "reasoning"
+
+
 def _sendable(value: Any, path: tuple[str, ...]) -> Any:
     if isinstance(value, str):
-        return cut(_UNSENDABLE.sub("\ufffd", value), TEXT_LIMIT if _is_message_text(path) else FIELD_LIMIT)
+        return cut(_UNSENDABLE.sub("\ufffd", value), _limit(path))
     if isinstance(value, list):
         return [_sendable(item, path) for item in cast("Sequence[Any]", value)]
     if isinstance(value, dict):
@@ -105,12 +130,31 @@ def _sendable(value: Any, path: tuple[str, ...]) -> Any:
         data = members.get("data")
         if members.get("type") == "base64" and isinstance(data, str):
             members = {**members, "data": f"[{len(data)} characters left out]"}
-        return {_UNSENDABLE.sub("\ufffd", key): _sendable(item, (*path, key)) for key, item in members.items()}
+        if path == ("toolUseResult",):
+            members = {key: item for key, item in members.items() if key in RESULTS}
+        return {
+            _UNSENDABLE.sub("\ufffd", key): _sendable(item, (*path, key))
+            for key, item in members.items()
+            if (*path, key) not in UNNEEDED
+        }
     return value
 
 
-def _is_message_text(path: tuple[str, ...]) -> bool:
-    return path in {("message", "content"), ("message", "content", "text")}
+def _limit(path: tuple[str, ...]) -> int:
+    """How much of a text is sent, by its place in a record; items of lists are at the list's own."""
+    if path in _WORDS:
+        return TEXT_LIMIT
+    if path[:3] == ("message", "content", "input"):
+        return FIELD_LIMIT if path[3:4] and path[3] in WHOLE_ARGUMENTS else OUTPUT_LIMIT
+    return (
+        OUTPUT_LIMIT if path[:1] == ("toolUseResult",) or path[:3] == ("message", "content", "content") else FIELD_LIMIT
+    )
+
+
+_WORDS = frozenset(
+    {("message", "content"), ("message", "content", "text")}
+    | {("payload", "content", "text"), ("payload", "message"), ("payload", "arguments"), ("payload", "input")}
+)
 
 
 def cut(text: str, limit: int) -> str:

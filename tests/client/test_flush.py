@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from worklore_client import events
 from worklore_client.flush import flush
-from worklore_client.record import FIELD_LIMIT, LineCutter, Malformed, outgoing, records_in
+from worklore_client.record import OUTPUT_LIMIT, LineCutter, Malformed, outgoing, records_in
 from worklore_client.spool import FlushState, flusher_lock
 from worklore_client.transcript import LINE_LIMIT, portions
 
@@ -286,7 +286,7 @@ def test_long_strings_lose_their_middle_and_pictures_their_data() -> None:
     cut = sent["toolUseResult"]["stdout"]
     assert cut.startswith("startxxx")
     assert cut.endswith("error at the end")
-    assert f"[{len(output) - FIELD_LIMIT} characters left out]" in cut
+    assert f"[{len(output) - OUTPUT_LIMIT} characters left out]" in cut
     assert sent["message"]["content"][0]["text"] == words
     assert sent["message"]["content"][1]["source"]["data"] == "[50000 characters left out]"
 

@@ -318,6 +318,7 @@ ACTION_BODIES: Mapping[str, Callable[[Rows], dict[str, Any]]] = {
     "retry": lambda _: {},
     "cancel": lambda _: {},
     "dependencies": lambda _: {},
+    "trail": lambda _: {},
     "add-dependency": lambda rows: {
         "target_id": rows.parent(CATALOG.by_name["work-item"]),
         "dependency_type": "blocks",

@@ -82,6 +82,7 @@ REPLACED = (
     ("", "/tmp/", "$HOME/"),  # noqa: S108 - what stands in the documents
     ("", "/etc/worklore/", "$HOME/etc/"),
     ("docs/client.md", "FILE", str(SESSION)),
+    ("docs/client.md", "trail SESSION", f"trail {PROJECT.replace('project', 'session')}"),
     ("docs/cli.md", "019a1b2c-3d4e", PROJECT),
     ("docs/operations/backup.md", "/srv/backups/worklore-daily-20260301T030000Z-1c0ffe.backup", BACKUP),
     ("docs/operations/backup.md", "FILE", f"{BACKUP} --yes"),

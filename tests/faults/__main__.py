@@ -18,7 +18,7 @@ from types import FrameType
 
 import worklore_cli
 from tests.faults.campaign import FLUSHER_LIMIT, HUB_LIMIT, Campaign, replay, send_large
-from tests.faults.rig import HubProcess, Station, Window
+from tests.faults.rig import Done, HubProcess, Station, Window
 from tests.faults.samples import MEGABYTE, Session, write_samples
 
 SHIPPED = Path(worklore_cli.__file__).parent / "demo.jsonl"
@@ -105,28 +105,31 @@ class Drill:
 
     def run(self, large: int) -> None:
         """`large` is the size in bytes of the last transcript, 0 for none."""
-        expected = self._undisturbed()
+        expected, done = self._undisturbed()
         with _hub(self.folder / "rough") as (hub, station):
             self._disturbed(hub, station, expected)
+            found, wanted = Counter(_comparable(hub.trail())), Counter(_comparable(done))
+            apart = (found - wanted).total() + (wanted - found).total()
+            self.table.add("disturbed: rows of the trail lost, doubled or changed", apart, good=not apart)
             if large:
                 self._large(hub, station, large)
             self.table.add("errors in the hub's log", hub.log().count("Traceback"), good="Traceback" not in hub.log())
 
-    def _undisturbed(self) -> list[Window]:
-        """Replay twice without any trouble; the windows."""
+    def _undisturbed(self) -> tuple[list[Window], list[Done]]:
+        """Replay twice without any trouble; the windows and the trail."""
         add = self.table.add
         with _hub(self.folder / "calm") as (hub, station):
             first = replay(station, self.paths)
             add("undisturbed: hooks run, failing", f"{first['hooks']}, {first['failures']}", good=not first["failures"])
             add("undisturbed: a hook took, p50 and p95, ms", "{p50}, {p95}".format(**first["milliseconds"]))
             add("undisturbed: hooks that gave up in silence", first["silent"] or "none")
-            expected, counts = hub.windows(), hub.counts()
+            expected, done, counts = hub.windows(), hub.trail(), hub.counts()
             add("undisturbed: windows", len(expected), good=bool(expected))
             second = replay(station, self.paths)
             grown = {name: rows - counts[name] for name, rows in hub.counts().items() if rows != counts[name]}
             add("undisturbed, again: hooks failing", second["failures"], good=not second["failures"])
             add("undisturbed, again: rows added", grown or "none", good=not grown)
-            return expected
+            return expected, done
 
     def _disturbed(self, hub: HubProcess, station: Station, expected: list[Window]) -> None:
         add, chance = self.table.add, random.Random(self.seed)
@@ -161,6 +164,12 @@ class Drill:
         flusher, growth = found.flusher // MEGABYTE, found.hub_growth // MEGABYTE
         add("large: flusher's peak memory, MB", flusher, good=0 < found.flusher < FLUSHER_LIMIT)
         add("large: hub's growth, MB", growth, good=found.hub_growth < HUB_LIMIT)
+
+
+def _comparable(trail: list[Done]) -> list[Done]:
+    """All but the host of the machine and what a session is called on one hub."""
+    left_out = {"commands_run": 4, "conversation_contexts": 2}
+    return [row[: left_out.get(row[1], 99)] + row[left_out.get(row[1], 99) + 1 :] for row in trail]
 
 
 if __name__ == "__main__":

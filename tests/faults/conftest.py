@@ -9,7 +9,7 @@ from sqlalchemy.engine import URL
 import worklore_cli
 from tests.conftest import drop_database, make_database, unique
 from tests.faults.campaign import replay
-from tests.faults.rig import HubProcess, Station, Window
+from tests.faults.rig import Done, HubProcess, Station, Window
 from tests.faults.samples import write_samples
 
 SHIPPED = Path(worklore_cli.__file__).parent / "demo.jsonl"
@@ -18,11 +18,14 @@ SHIPPED = Path(worklore_cli.__file__).parent / "demo.jsonl"
 class Calm:
     """An undisturbed hub, the transcripts one machine has replayed to it, and what came of them."""
 
-    def __init__(self, hub: HubProcess, station: Station, paths: list[Path], windows: list[Window]) -> None:
+    def __init__(
+        self, hub: HubProcess, station: Station, paths: list[Path], windows: list[Window], trail: list[Done]
+    ) -> None:
         self.hub = hub
         self.station = station
         self.paths = paths
         self.windows = windows
+        self.trail = trail
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +41,7 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calm]:
         station.connect(hub.url, hub.code())
         report = replay(station, paths)
         assert (report["failures"], report["duplicates"]) == (0, 0)
-        yield Calm(hub, station, paths, hub.windows())
+        yield Calm(hub, station, paths, hub.windows(), hub.trail())
     finally:
         hub.stop()
 

@@ -30,6 +30,16 @@ GROWING = frozenset({"api_audit_log", "audit_checkpoints", "audit_log", "hub_nod
 Window = tuple[str, str, int, int, int, str, str]
 """Session, record, ordinal, part, parts, role and text of a window: all of it that does not depend on when it came."""
 
+Done = tuple[str, ...]
+"""Session, table, record and what the row says."""
+
+TRAIL = {
+    "commands_run": "command_text, host, success, exit_code, output_summary, failure_category",
+    "operation_failures": "operation_description, target_system, failure_category",
+    "conversation_contexts": "title, dense_summary, tokens_before",
+}
+"""What is compared of a session's trail, by table."""
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -165,6 +175,17 @@ class HubProcess:
         chosen = [row for row in rows if not sessions or row[0] in sessions]
         return sorted(chosen, key=lambda row: (row[0], row[2], row[3]))
 
+    def trail(self, *sessions: str) -> list[Done]:
+        """What was done in some sessions, or in all, as their trails say."""
+        found: list[Done] = []
+        with self.engine().connect() as connection:
+            for table, shown in TRAIL.items():
+                joined = f"{table} t JOIN sessions s ON s.id = t.session_id"
+                asked = text(f"SELECT s.external_key, t.source_uuid, {shown} FROM {joined}")
+                rows = connection.execute(asked)
+                found += [(str(key), table, str(source), *map(_plain, rest)) for key, source, *rest in rows]
+        return sorted(row for row in found if not sessions or row[0] in sessions)
+
     def change(self, statement: str, **values: Any) -> int:
         """Change rows behind the hub's back; how many."""
         if self._url is None:
@@ -172,6 +193,11 @@ class HubProcess:
                 return connection.execute(statement, values).rowcount
         with create_engine(self._url, poolclass=NullPool).begin() as connection:
             return connection.execute(text(statement), values).rowcount
+
+
+def _plain(value: Any) -> str:
+    """A value as it reads the same from every database: SQLite and MariaDB know truth as 1."""
+    return str(int(value) if isinstance(value, bool) else value)
 
 
 @dataclass

@@ -1,14 +1,14 @@
 """Replayed, repeated and killed at random: what is remembered is the same as if nothing had happened."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from sqlalchemy.engine import URL
 
 from tests.faults.campaign import FLUSHER_LIMIT, HUB_LIMIT, Campaign, replay, send_large
 from tests.faults.conftest import Calm
-from tests.faults.rig import HubProcess, Station
+from tests.faults.rig import Done, HubProcess, Station
 from tests.faults.samples import MEGABYTE, Session
 from worklore_cli.replaying import steps
 
@@ -35,6 +35,12 @@ def test_the_samples_are_remembered_as_they_should_be(calm: Calm) -> None:
     broken = Session("broken").id
     assert {f"Step {n}:" in text for n in range(1, 7)} == {True}
     assert len({window[1] for window in calm.windows if window[0] == broken}) == 18
+    done = [row for row in calm.trail if row[1] == "commands_run"]
+    assert {row[3] for row in done if row[0] == Session("ordinary").id} == {
+        f"ssh fw-{n:02} show state" for n in range(1, 5)
+    }
+    assert {row[4] for row in done if row[0] == Session("ordinary").id} == {f"fw-{n:02}" for n in range(1, 5)}
+    assert len(next(row for row in done if "characters left out" in row[7])[7]) < 2_100
 
 
 def test_a_second_replay_adds_not_one_row(calm: Calm) -> None:
@@ -62,7 +68,13 @@ def test_kills_and_repetitions_change_nothing(
     assert campaign.killed.total() == len(kills), (seed, campaign.planned)
     sessions = {steps(path)[0] for path in paths}
     assert hub.windows() == [window for window in calm.windows if window[0] in sessions], seed
+    assert _said(hub.trail()) == _said(row for row in calm.trail if row[0] in sessions), seed
     assert campaign.grown == {}
+
+
+def _said(trail: Iterable[Done]) -> list[Done]:
+    """All but what names the machine or the session's id on one hub."""
+    return sorted(row if row[1] != "conversation_contexts" else (row[0], *row[3:]) for row in trail)
 
 
 def test_a_large_transcript_is_sent_whole_in_bounded_memory(

@@ -100,7 +100,7 @@ class Tombstone(Base):
     """A deleted record, for callers that ask what has changed since a time."""
 
     __tablename__ = "tombstones"
-    __table_args__ = (Index(None, "table_name", "deleted_at"),)
+    __table_args__ = (Index(None, "table_name", "deleted_at"), Index(None, "record_id"))
     audited = False
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid7)

@@ -54,6 +54,9 @@ class Settings(BaseSettings):
         default="vault",
         description="vault: secrets are shown to people who gave a second factor; enrolled: only who has one needs it.",
     )
+    prices: Path | None = Field(
+        default=None, description="File of prices of models, for what sessions cost; it goes before the known ones."
+    )
     job_threads: int = Field(default=2, ge=1, le=32, description="Threads that carry out background jobs.")
     backup_folder: Path | None = Field(default=None, description="Folder of backups; backups in the data folder.")
     backup_key_file: Path | None = Field(default=None, description="File of the passphrase that encrypts backups.")

@@ -1,13 +1,17 @@
-"""From an agent's transcript to the record: the session, and the windows that recall finds.
+"""From an agent's transcript to the record: the session, its trail, and the windows that recall finds.
 
 The client sends a transcript in pieces, each from the byte offset the hub has reached. Offset and rows move in one
 transaction, so a piece sent twice, or a sender killed at any moment, loses nothing and doubles nothing; records that
 appear in several files (resumed sessions) are told by their uuid.
+
+A file that is sent again from its start is *captured again*: what the rules of today make of it gets the ids of before,
+so that nothing doubles, what says something else gets a new version, and what somebody has deleted stays deleted.
 """
 
 import hashlib
 import uuid
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -24,7 +28,15 @@ from worklore.kernel.types import uuid7
 from worklore.kernel.wire import INT32, INT64, Clean, WireModel
 from worklore.memory import tokens
 from worklore.memory.source import Transcript, TranscriptCursor
-from worklore.memory.transcript import Turn, read
+from worklore.memory.trail import known as names
+from worklore.memory.trail.readers import reader_of
+from worklore.memory.trail.rows import Whereabouts, lines_of
+from worklore.memory.trail.rows import rows_of as trail_rows
+from worklore.memory.trail.step import Read
+from worklore.memory.trail.store import batches, forgotten, keep, keep_usage
+from worklore.memory.trail.summary import said as said_in
+from worklore.memory.trail.summary import summarise
+from worklore.memory.transcript import Turn
 from worklore.memory.units import passages, unit_terms
 from worklore.memory.window import SEQUENCE, WINDOWS, MemoryWindow, Role
 from worklore.work.identity import Folder, identify
@@ -33,6 +45,7 @@ from worklore.work.session import SESSIONS, WorkSession
 
 MAX_TITLE: Final = 200
 UNTITLED: Final = "Untitled session"
+MAX_OTHERS: Final = 1_000
 BATCH: Final = 400
 """Ids of one IN list, and rows of one INSERT."""
 
@@ -73,19 +86,29 @@ class CursorOf(WireModel):
 
     offset: int
     tail_digest: str | None
+    others: dict[str, int] = Field(default_factory=dict[str, int])
+    """The session's other files on this machine, those of sub-agents among them, and how far the hub has each."""
 
 
 def cursor(ctx: ReadContext, agent: str, session: str, source: str) -> CursorOf:
     """How far the hub has a file; offset 0 for one it does not know."""
-    found = ctx.session.execute(
-        select(TranscriptCursor.byte_offset, TranscriptCursor.tail_digest)
-        .join(Transcript, Transcript.id == TranscriptCursor.transcript_id)
-        .where(Transcript.agent_client == agent, Transcript.source_digest == _source_digest(ctx, session, source))
-    ).one_or_none()
-    return (
-        CursorOf(offset=found.byte_offset, tail_digest=found.tail_digest)
-        if found
-        else CursorOf(offset=0, tail_digest=None)
+    known = (
+        select(Transcript.source, Transcript.source_digest, TranscriptCursor.byte_offset, TranscriptCursor.tail_digest)
+        .join(TranscriptCursor, TranscriptCursor.transcript_id == Transcript.id)
+        .where(Transcript.agent_client == agent)
+    )
+    own = _source_digest(ctx, session, source)
+    found = ctx.session.execute(known.where(Transcript.source_digest == own)).one_or_none()
+    others = ctx.session.execute(
+        known.join(WorkSession, WorkSession.id == Transcript.session_id)
+        .where(WorkSession.agent_client == agent, WorkSession.external_key == session)
+        .where(Transcript.source_digest != own, Transcript.machine_id == ctx.principal.machine_id)
+        .limit(MAX_OTHERS)
+    ).all()
+    return CursorOf(
+        offset=found.byte_offset if found else 0,
+        tail_digest=found.tail_digest if found else None,
+        others={row.source: row.byte_offset for row in others},
     )
 
 
@@ -100,20 +123,52 @@ def capture(ctx: Context, body: Piece) -> Captured:
         raise ConflictError(
             f"The hub has this file up to byte {at.byte_offset}.", code="cursor-mismatch", offset=at.byte_offset
         )
-    said = read(body.records).turns
-    known = _known(ctx, project.id, [turn.uuid for turn in said])
+    again = body.from_ == 0 < at.byte_offset
+    if again:
+        at.records = at.skipped = at.malformed = 0
+    state: dict[str, Any] = {} if body.from_ == 0 else deepcopy(at.state or {})
+    read = reader_of(body.agent)(body.records, state, source=body.source)
+    said = read.turns
+    known = _known(ctx, transcript.project_id, [turn.uuid for turn in said])
     fresh = list({turn.uuid: turn for turn in said if turn.uuid not in known}.values())
-    written = _write(ctx, session, transcript, at.next_ordinal, fresh)
-    at.byte_offset, at.tail_digest = body.to, body.tail_digest
+    rows = _rows(ctx, session, transcript, at.next_ordinal, fresh)
+    if said:
+        at.last_uuid = said[-1].uuid
+    # What somebody has deleted says nothing any more, to a title or to a rule.
+    remembered = known | {row["source_uuid"] for row in rows}
+    read.turns = [turn for turn in said if turn.uuid in remembered]
+    if read.turns:
+        _touch(ctx, session, read.turns)
+    done = _keep_trail(ctx, session, transcript, read, state)
+    at.byte_offset, at.tail_digest, at.state = body.to, body.tail_digest, state
     at.next_ordinal += len(fresh)
     at.records += len(body.records)
     at.skipped = min(at.skipped + body.skipped, INT32 - 1)
     at.malformed = min(at.malformed + body.malformed, INT32 - 1)
-    if said:
-        at.last_uuid = said[-1].uuid
-        _touch(ctx, session, said)
+    if rows or done:
+        summarise(ctx, session, said_in(rows))
     ctx.session.flush()
-    return Captured(offset=body.to, windows=written, duplicates=len(said) - len(fresh))
+    rewritten = rewrite(ctx, transcript, [turn for turn in said if turn.uuid in known]) if again else 0
+    store(ctx, rows, client_id=transcript.client_id)
+    return Captured(offset=body.to, windows=len(rows) + rewritten, duplicates=len(said) - len(fresh))
+
+
+def _keep_trail(ctx: Context, session: WorkSession, transcript: Transcript, read: Read, state: dict[str, Any]) -> int:
+    """What was done and what it cost, as rows of the record; how many rows were made or changed."""
+    lines = lines_of(read)
+    machine = names.machine_name(ctx, transcript.machine_id)
+    where = Whereabouts(
+        project=transcript.project_id,
+        session=session.id,
+        client=transcript.client_id,
+        now=ctx.now(),
+        machine=machine,
+        asset=names.assets(ctx, transcript.client_id, lines.values(), machine if lines else ""),
+        item_of_branch=names.items_of_branches(ctx, transcript.project_id, read),
+        named_items=names.named_items(ctx, transcript.project_id, read, state),
+    )
+    keep_usage(ctx, read.usage, session.id, transcript.project_id)
+    return keep(ctx, trail_rows(read, lines, state, where), client_id=transcript.client_id)
 
 
 CAPTURE: Final = Action(run=capture, name="capture", scope="memory:write", risk=Risk.write)
@@ -199,7 +254,10 @@ def _known(ctx: ReadContext, project_id: uuid.UUID, uuids: Sequence[str]) -> set
     return known
 
 
-def _write(ctx: Context, session: WorkSession, transcript: Transcript, ordinal: int, said: Sequence[Turn]) -> int:
+def _rows(
+    ctx: Context, session: WorkSession, transcript: Transcript, ordinal: int, said: Sequence[Turn]
+) -> list[dict[str, Any]]:
+    """The windows of some turns, but for those that somebody has deleted."""
     person = session.technician or Role.user.value
     shared = {
         "session_id": session.id,
@@ -211,13 +269,70 @@ def _write(ctx: Context, session: WorkSession, transcript: Transcript, ordinal: 
         "trust": "transcript",
         "version": 1,
     }
-    rows = [
-        shared | row
+    rows: list[dict[str, Any]] = [
+        shared | row | {"id": window_id(transcript.project_id, turn.uuid, row["part"])}
         for place, turn in enumerate(said, ordinal)
         for row in rows_of(turn, place, author=person if turn.role == Role.user else turn.role, now=ctx.now())
     ]
-    store(ctx, rows, client_id=transcript.client_id)
-    return len(rows)
+    gone = forgotten(ctx, [row["id"] for row in rows])
+    return [row for row in rows if row["id"] not in gone]
+
+
+def window_id(project_id: uuid.UUID, source_uuid: str, part: int) -> uuid.UUID:
+    """The id of a window: what is captured again, or deleted and captured again, is the same window."""
+    return uuid.uuid5(project_id, f"{source_uuid}\nwindow\n{part}")
+
+
+def rewrite(ctx: Context, transcript: Transcript, said: Sequence[Turn]) -> int:
+    """Give windows that are stored the text that their turn has now; how many were changed.
+
+    A turn of which somebody has deleted a part stays as it is.
+    """
+    turns = {turn.uuid: turn for turn in said}
+    stored: dict[str, list[MemoryWindow]] = {}
+    for some in batches(list(turns)):
+        found = select(MemoryWindow).where(
+            MemoryWindow.project_id == transcript.project_id, MemoryWindow.source_uuid.in_(some)
+        )
+        for window in ctx.session.scalars(found.order_by(MemoryWindow.part)):
+            stored.setdefault(window.source_uuid, []).append(window)
+    changed: list[MemoryWindow] = []
+    added: list[dict[str, Any]] = []
+    for key, windows in stored.items():
+        pieces = passages(turns[key].text)
+        if len(windows) != windows[0].parts or [window.text for window in windows] == [piece.text for piece in pieces]:
+            continue
+        first = windows[0]
+        fresh = list(rows_of(turns[key], first.ordinal, author=first.author, now=first.said_at))
+        for window, row in zip(windows, fresh, strict=False):
+            window.text, window.tokens, window.token_count = row["text"], row["tokens"], row["token_count"]
+            window.parts = row["parts"]
+            changed.append(window)
+        for window in windows[len(fresh) :]:
+            ctx.session.delete(window)
+        shared = {name: getattr(first, name) for name in _SHARED}
+        for row in fresh[len(windows) :]:
+            own = window_id(transcript.project_id, key, row["part"])
+            # The turn is whole: nobody has deleted this part, though it may have gone when the turn was shorter.
+            part_id = uuid7() if forgotten(ctx, [own]) else own
+            added.append(shared | row | {"id": part_id, "created_at": ctx.now()})
+    if changed:
+        for window, seq in zip(changed, take(ctx, SEQUENCE, len(changed)), strict=True):
+            window.seq = seq
+        ctx.session.flush()
+    store(ctx, added, client_id=transcript.client_id)
+    return len(changed) + len(added)
+
+
+_SHARED: Final = (
+    "session_id",
+    "project_id",
+    "client_id",
+    "machine_id",
+    "transcript_id",
+    "trust",
+    "version",
+)
 
 
 def rows_of(turn: Turn, ordinal: int, *, author: str, now: datetime) -> Iterator[dict[str, Any]]:
@@ -266,7 +381,8 @@ def _touch(ctx: Context, session: WorkSession, said: Sequence[Turn]) -> None:
     values: dict[str, Any] = {
         "start_time": min(times) if start is None else min(start, *times),
         "end_time": max(times) if end is None else max(end, *times),
-        "last_turn_at": max(times),
+        # A file that is sent again passes through what was last before.
+        "last_turn_at": max(times) if session.last_turn_at is None else max(session.last_turn_at, *times),
         "last_heartbeat": ctx.now(),
         "updated_at": ctx.now(),
         "session_date": (min(times) if start is None else min(start, *times)).date(),

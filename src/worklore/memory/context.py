@@ -19,6 +19,7 @@ from worklore.memory.context_tag import keep_tags
 from worklore.work.bounds import within
 from worklore.work.project import PROJECTS, Project
 from worklore.work.session import SESSIONS, WorkSession
+from worklore.work.traced import Traced, traced
 
 
 class ContextType(StrEnum):
@@ -30,7 +31,7 @@ class ContextType(StrEnum):
     technical_decision = "technical_decision"
 
 
-class ConversationContext(Stamped, Record):
+class ConversationContext(Traced, Stamped, Record):
     """Compressed memory of a conversation, a session or a state of affairs."""
 
     __tablename__ = "conversation_contexts"
@@ -82,10 +83,12 @@ CONTEXTS = Resource(
         ConversationContext.context_type,
         ConversationContext.relevance_score,
         ConversationContext.importance,
+        ConversationContext.source_uuid,
     ),
     search=(ConversationContext.title, ConversationContext.dense_summary),
     columns=(ConversationContext.title, ConversationContext.context_type, ConversationContext.relevance_score),
     by=(("project", ConversationContext.project_id), ("session", ConversationContext.session_id)),
-    server_set=(ConversationContext.usage_count, ConversationContext.last_used_at),
+    server_set=(ConversationContext.usage_count, ConversationContext.last_used_at, *traced(ConversationContext)),
+    hidden=(ConversationContext.captured_digest,),
     check=check,
 )

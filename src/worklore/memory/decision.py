@@ -17,6 +17,7 @@ from worklore.kernel.types import Line, column
 from worklore.memory.context_tag import keep_tags
 from worklore.work.project import PROJECTS, Project
 from worklore.work.session import SESSIONS, WorkSession
+from worklore.work.traced import Traced, traced
 
 
 class Impact(StrEnum):
@@ -28,7 +29,7 @@ class Impact(StrEnum):
     critical = "critical"
 
 
-class DecisionLog(Stamped, Record):
+class DecisionLog(Traced, Stamped, Record):
     """A decision, why it was taken, and what else was weighed."""
 
     __tablename__ = "decision_logs"
@@ -63,7 +64,14 @@ DECISIONS = Resource(
             through(DecisionLog.session_id, WorkSession, SESSIONS.visible),
         )
     ),
-    filters=(DecisionLog.project_id, DecisionLog.session_id, DecisionLog.decision_type, DecisionLog.impact),
+    filters=(
+        DecisionLog.project_id,
+        DecisionLog.session_id,
+        DecisionLog.decision_type,
+        DecisionLog.impact,
+        DecisionLog.source_uuid,
+        DecisionLog.subagent,
+    ),
     search=(DecisionLog.decision_text, DecisionLog.rationale),
     columns=(DecisionLog.decision_type, DecisionLog.decision_text, DecisionLog.impact, DecisionLog.project_id),
     by=(
@@ -72,5 +80,7 @@ DECISIONS = Resource(
         ("impact", DecisionLog.impact),
         ("type", DecisionLog.decision_type),
     ),
+    server_set=traced(DecisionLog),
+    hidden=(DecisionLog.captured_digest,),
     check=check,
 )

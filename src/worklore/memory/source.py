@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
@@ -46,6 +47,9 @@ class TranscriptCursor(Base):
     records: Mapped[int] = column(default=0)
     malformed: Mapped[int] = column(default=0)
     skipped: Mapped[int] = column(default=0)
+    state: Mapped[dict[str, Any] | None] = mapped_column(
+        doc="What the reader of the records that follow must know: calls that have no result yet, open lists."
+    )
     updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
 
 

@@ -1,8 +1,8 @@
 """From the records of a Claude Code transcript to turns: what a person and the agent said to each other.
 
-Left out: tool calls and their results, thinking, what the agent's program adds for itself (meta records, reminders,
-caveats, the output of local commands), other conversations (sidechains), summaries of what was captured already, and
-what memory itself injected.
+Left out: tool calls and their results (which `worklore.memory.trail` reads), thinking, what the agent's program adds
+for itself (meta records, reminders, caveats, the output of local commands), other conversations (sidechains), summaries
+of what was captured already, and what memory itself injected.
 
 The agent writes one message as several records with a common message id, one for each block. **Each record with text
 is a turn of its own**, by its own uuid: records come in chunks, the blocks of one message may come in different ones,
@@ -38,6 +38,10 @@ _COMMAND: Final = re.compile(r"\s*<(?:command|local-command|bash)-[a-z]+>")
 _INTERRUPTED: Final = re.compile(r"^\[Request interrupted by user[^\]\n]*\]\s*", re.MULTILINE)
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 _REPLACEMENT: Final = "\ufffd"
+
+MAX_UUID: Final = 100
+FIRST_YEAR: Final = 1000
+"""MariaDB's times begin here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +128,10 @@ def _read_one(record: object) -> tuple[Turn, int] | str:
 
 
 def _turn(fields: Mapping[object, object], said: Mapping[object, object], role: str, text: str) -> Turn:
-    session, time = _word(fields, "sessionId"), _time(fields.get("timestamp"))
+    session, time = _word(fields, "sessionId"), moment(fields.get("timestamp"))
     digest = hashlib.sha256("\x00".join((session, str(time), role, text)).encode())
     return Turn(
-        uuid=_word(fields, "uuid") or digest.hexdigest()[:32],
+        uuid=_word(fields, "uuid")[:MAX_UUID] or digest.hexdigest()[:32],
         session=session,
         role=role,
         time=time,
@@ -184,12 +188,13 @@ def _word(fields: Mapping[object, object], name: str) -> str:
     return _storable(value)[0] if isinstance(value, str) else ""
 
 
-def _time(value: object) -> datetime | None:
+def moment(value: object) -> datetime | None:
+    """A time in UTC; one without a zone is taken as UTC, which is what agents write. None for what is none."""
     if not isinstance(value, str):
         return None
     try:
         time = datetime.fromisoformat(value)
-        # A time without a zone is taken as UTC, which is what the agent writes.
-        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+        time = time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         return None
+    return time if time.year >= FIRST_YEAR else None

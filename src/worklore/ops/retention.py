@@ -29,6 +29,7 @@ from worklore.kernel.nodes import AuditCheckpoint
 from worklore.kernel.transaction import Database
 from worklore.kernel.types import utcnow
 from worklore.memory.injection import Injection
+from worklore.memory.trail.store import CAPTURED
 from worklore.ops.api_audit import ApiAuditEntry
 
 BATCH: Final = 500
@@ -70,7 +71,13 @@ def kept(*, api_audit: int, injections: int, events: int, tombstones: int, jobs:
         Kept(ApiAuditEntry, api_audit, lambda moment: ApiAuditEntry.timestamp < moment),
         Kept(Injection, injections, lambda moment: _made_before(Injection.id, Injection.created_at, moment)),
         Kept(OutboxEvent, events, lambda moment: OutboxEvent.delivered_at < moment),
-        Kept(Tombstone, tombstones, lambda moment: _made_before(Tombstone.id, Tombstone.deleted_at, moment)),
+        Kept(
+            Tombstone,
+            tombstones,
+            lambda moment: (
+                _made_before(Tombstone.id, Tombstone.deleted_at, moment) & Tombstone.table_name.not_in(sorted(CAPTURED))
+            ),
+        ),
         # A job with a key is there once and for all, even cancelled.
         Kept(Job, jobs, lambda moment: Job.state.in_(ENDED) & Job.key.is_(None) & (Job.ended_at < moment)),
         *OF_IDENTITY,

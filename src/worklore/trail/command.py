@@ -9,29 +9,42 @@ from sqlalchemy import BigInteger, ForeignKey, Index
 from sqlalchemy.orm import Mapped, backref, mapped_column, relationship
 
 from worklore.clients.ownership import one_client
+from worklore.clients.rules import not_negative
+from worklore.estate.infrastructure import Infrastructure
 from worklore.kernel.access import through
 from worklore.kernel.context import Context
 from worklore.kernel.db import Record
 from worklore.kernel.resource import Resource
 from worklore.kernel.types import Line, column, utcnow
 from worklore.work.session import SESSIONS, WorkSession
+from worklore.work.traced import Traced, traced
 from worklore.work.work_item import WorkItem
 
 
-class CommandRun(Record):
+class CommandRun(Traced, Record):
     """A shell command that was run in a session, where, and how it ended."""
 
     __tablename__ = "commands_run"
-    __table_args__ = (Index(None, "work_item_id"), Index(None, "session_id"), Index(None, "success"))
+    __table_args__ = (
+        Index(None, "work_item_id"),
+        Index(None, "session_id"),
+        Index(None, "success"),
+        Index(None, "infrastructure_id"),
+    )
 
     work_item_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("work_items.id", ondelete="CASCADE"))
     session_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"))
+    infrastructure_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("infrastructure.id", ondelete="SET NULL"), doc="The asset it ran on or talked to."
+    )
     command_text: Mapped[str]
-    host: Mapped[str | None] = mapped_column(Line(255))
+    host: Mapped[str | None] = mapped_column(Line(255), doc="Where it ran: behind `ssh`, the host that it went to.")
     shell_type: Mapped[str | None] = mapped_column(Line(50))
+    working_directory: Mapped[str | None] = mapped_column(Line(1000))
     success: Mapped[bool | None] = mapped_column(doc="Nothing: it is not known how it ended.")
     output_summary: Mapped[str | None]
     exit_code: Mapped[int | None] = mapped_column(BigInteger, doc="Those of Windows run up to 2**32 - 1.")
+    duration_ms: Mapped[int | None] = mapped_column(BigInteger)
     error_message: Mapped[str | None]
     failure_category: Mapped[str | None] = mapped_column(Line(100))
     resolution: Mapped[str | None]
@@ -41,11 +54,15 @@ class CommandRun(Record):
 
     work_item: Mapped[WorkItem | None] = relationship(backref=backref("commands_run", viewonly=True), viewonly=True)
     session: Mapped[WorkSession] = relationship(backref=backref("commands_run", viewonly=True), viewonly=True)
+    infrastructure: Mapped[Infrastructure | None] = relationship(
+        backref=backref("commands_run", viewonly=True), viewonly=True
+    )
 
 
 def check(ctx: Context, command: CommandRun, before: Mapping[str, Any]) -> None:
-    """The work item is of the session's client."""
-    one_client(ctx, command, before)
+    """Work item and asset are of the session's client; a duration is not negative."""
+    not_negative(command, "duration_ms")
+    one_client(ctx, command, before, shared={"infrastructure_id"})
 
 
 COMMANDS = Resource(
@@ -56,6 +73,7 @@ COMMANDS = Resource(
     filters=(
         CommandRun.work_item_id,
         CommandRun.session_id,
+        CommandRun.infrastructure_id,
         CommandRun.host,
         CommandRun.shell_type,
         CommandRun.success,
@@ -64,8 +82,12 @@ COMMANDS = Resource(
         CommandRun.resolved,
         CommandRun.execution_order,
         CommandRun.executed_at,
+        CommandRun.source_uuid,
+        CommandRun.subagent,
     ),
     search=(CommandRun.command_text, CommandRun.output_summary, CommandRun.error_message, CommandRun.resolution),
     columns=(CommandRun.executed_at, CommandRun.host, CommandRun.command_text, CommandRun.success),
+    server_set=traced(CommandRun),
+    hidden=(CommandRun.captured_digest,),
     check=check,
 )

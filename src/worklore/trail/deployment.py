@@ -16,10 +16,11 @@ from worklore.kernel.db import Created, Record
 from worklore.kernel.resource import Resource
 from worklore.kernel.types import Line, column
 from worklore.work.session import SESSIONS, WorkSession
+from worklore.work.traced import Traced, traced
 from worklore.work.work_item import WorkItem
 
 
-class Deployment(Created, Record):
+class Deployment(Traced, Created, Record):
     """Software put onto an asset: what, from where, to where, and the way back."""
 
     __tablename__ = "deployments"
@@ -67,6 +68,8 @@ DEPLOYMENTS = Resource(
         Deployment.deployment_type,
         Deployment.software_version,
         Deployment.rollback_available,
+        Deployment.source_uuid,
+        Deployment.subagent,
     ),
     search=(Deployment.description, Deployment.deployed_from, Deployment.deployed_to, Deployment.rollback_procedure),
     columns=(
@@ -76,5 +79,7 @@ DEPLOYMENTS = Resource(
         Deployment.infrastructure_id,
         Deployment.rollback_available,
     ),
+    server_set=traced(Deployment),
+    hidden=(Deployment.captured_digest,),
     check=check,
 )

@@ -17,6 +17,7 @@ from worklore.kernel.db import Created, Record
 from worklore.kernel.resource import Resource
 from worklore.kernel.types import Line, column
 from worklore.work.session import SESSIONS, WorkSession
+from worklore.work.traced import Traced, traced
 from worklore.work.work_item import WORK_ITEMS, WorkItem
 
 
@@ -31,7 +32,7 @@ class OperationType(StrEnum):
     service_restart = "service_restart"
 
 
-class OperationFailure(Created, Record):
+class OperationFailure(Traced, Created, Record):
     """An operation that failed: a call, a file, a request, a query, a restart; and what helped."""
 
     __tablename__ = "operation_failures"
@@ -86,6 +87,8 @@ OPERATION_FAILURES = Resource(
         OperationFailure.failure_category,
         OperationFailure.resolved,
         OperationFailure.resolved_at,
+        OperationFailure.source_uuid,
+        OperationFailure.subagent,
     ),
     search=(
         OperationFailure.operation_description,
@@ -100,5 +103,7 @@ OPERATION_FAILURES = Resource(
         OperationFailure.error_message,
         OperationFailure.resolved,
     ),
+    server_set=traced(OperationFailure),
+    hidden=(OperationFailure.captured_digest,),
     check=check,
 )

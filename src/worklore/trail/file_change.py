@@ -15,10 +15,11 @@ from worklore.kernel.db import Created, Record
 from worklore.kernel.resource import Resource
 from worklore.kernel.types import Line
 from worklore.work.session import SESSIONS, WorkSession
+from worklore.work.traced import Traced, traced
 from worklore.work.work_item import WorkItem
 
 
-class FileChange(Created, Record):
+class FileChange(Traced, Created, Record):
     """A file that was created, changed, moved or deleted in a session."""
 
     __tablename__ = "file_changes"
@@ -53,8 +54,12 @@ FILE_CHANGES = Resource(
         FileChange.file_path,
         FileChange.change_type,
         FileChange.size_bytes,
+        FileChange.source_uuid,
+        FileChange.subagent,
     ),
     search=(FileChange.file_path, FileChange.description),
     columns=(FileChange.created_at, FileChange.change_type, FileChange.file_path, FileChange.session_id),
+    server_set=traced(FileChange),
+    hidden=(FileChange.captured_digest,),
     check=check,
 )

@@ -18,6 +18,8 @@ from worklore.kernel.db import Record, Stamped
 from worklore.kernel.resource import Resource
 from worklore.kernel.types import Line, column
 from worklore.work.project import PROJECTS, Priority, Project
+from worklore.work.session import SESSIONS, WorkSession
+from worklore.work.traced import Traced, traced
 from worklore.work.work_item import WORK_ITEMS, WorkItem
 
 
@@ -31,17 +33,20 @@ class PendingTaskStatus(StrEnum):
     cancelled = "cancelled"
 
 
-class PendingTask(Stamped, Record):
+class PendingTask(Traced, Stamped, Record):
     """A follow-up noted in passing, open until somebody takes it up."""
 
     __tablename__ = "pending_tasks"
     __table_args__ = tuple(
-        Index(None, name) for name in ("client_id", "project_id", "work_item_id", "status", "priority")
+        Index(None, name) for name in ("client_id", "project_id", "work_item_id", "session_id", "status", "priority")
     )
 
     client_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("clients.id", ondelete="CASCADE"))
     project_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
     work_item_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("work_items.id", ondelete="SET NULL"))
+    session_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("sessions.id", ondelete="SET NULL"), doc="The session that left it."
+    )
     title: Mapped[str] = mapped_column(Line(500))
     description: Mapped[str | None]
     priority: Mapped[Priority] = column(default=Priority.medium)
@@ -54,10 +59,11 @@ class PendingTask(Stamped, Record):
     client: Mapped[Client | None] = relationship(backref=backref("pending_tasks", viewonly=True), viewonly=True)
     project: Mapped[Project | None] = relationship(backref=backref("pending_tasks", viewonly=True), viewonly=True)
     work_item: Mapped[WorkItem | None] = relationship(backref=backref("pending_tasks", viewonly=True), viewonly=True)
+    session: Mapped[WorkSession | None] = relationship(backref=backref("pending_tasks", viewonly=True), viewonly=True)
 
 
 def check(ctx: Context, task: PendingTask, before: Mapping[str, Any]) -> None:
-    """Project and work item are of the task's client; the time of completion is kept with the status."""
+    """Project, work item and session are of the task's client; the time of completion is kept with the status."""
     one_client(ctx, task, before)
     keep_stamp(ctx, task, before, "completed_at", ended=task.status is PendingTaskStatus.completed)
 
@@ -71,17 +77,20 @@ PENDING_TASKS = Resource(
             by_client(PendingTask.client_id),
             through(PendingTask.project_id, Project, PROJECTS.visible),
             through(PendingTask.work_item_id, WorkItem, WORK_ITEMS.visible),
+            through(PendingTask.session_id, WorkSession, SESSIONS.visible),
         )
     ),
     filters=(
         PendingTask.client_id,
         PendingTask.project_id,
         PendingTask.work_item_id,
+        PendingTask.session_id,
         PendingTask.priority,
         PendingTask.assigned_to,
         PendingTask.due_date,
         PendingTask.status,
         PendingTask.completed_at,
+        PendingTask.source_uuid,
     ),
     search=(PendingTask.title, PendingTask.description, PendingTask.blocked_by),
     columns=(
@@ -91,5 +100,7 @@ PENDING_TASKS = Resource(
         PendingTask.assigned_to,
         PendingTask.due_date,
     ),
+    server_set=traced(PendingTask),
+    hidden=(PendingTask.captured_digest,),
     check=check,
 )
