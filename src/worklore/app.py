@@ -26,6 +26,7 @@ from worklore.kernel.idempotency import forget_expired
 from worklore.kernel.jobs import Handler, Runner, ensure_repeating
 from worklore.kernel.settings import Settings
 from worklore.kernel.transaction import Database
+from worklore.memory import sweep
 from worklore.memory.recollection import warm
 from worklore.ops import audit_chain, audit_witness, backup_schedules, backups, hub_key, migrate
 from worklore.ops.api_audit import Journal, Mover
@@ -33,7 +34,7 @@ from worklore.ops.backup import BackupType
 from worklore.ops.dump import sqlite_file
 from worklore.ops.retention import expire, kept
 from worklore.ops.sealed_file import read_secret
-from worklore.resources import CATALOG
+from worklore.resources import CATALOG, HOLDERS
 from worklore.surfaces import agents, audit, broker, health, reference, rest, share, sign_in
 from worklore.surfaces.api_audit import ApiAudit, Bodies
 from worklore.surfaces.dispatch import Dispatch, Front
@@ -41,6 +42,7 @@ from worklore.surfaces.headers import SafeHeaders
 from worklore.surfaces.http import ANSWERS, BoundedHead, Faults, Gateway, on_error
 from worklore.surfaces.openapi import install_openapi
 from worklore.vault.keyring import Keyring, load_keyring
+from worklore.vault.known import KNOWN, KnownSecrets
 from worklore.vault.opening import Watch, open_vault
 from worklore.vault.seal import Vault
 from worklore.vault.share import KEEPER, ShareKeeper
@@ -59,6 +61,7 @@ REPEATING: Final[Mapping[str, int]] = {
     "expire-records": 3600,
     "renew-statistics": 86_400,
     backup_schedules.JOB: backup_schedules.JOB_SECONDS,
+    sweep.JOB: sweep.JOB_SECONDS,
 }
 """Background jobs of the hub and the seconds between their runs."""
 
@@ -88,6 +91,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "deliver-events": deliver_events,
     "forget-idempotency-keys": forget_keys,
     "renew-statistics": count_rows,
+    sweep.JOB: sweep.job,
 }
 
 
@@ -150,6 +154,7 @@ def build(settings: Settings, *, upgrade: bool = False) -> Hub:
         chains = audit_chain.chained(database, key, settings.data)
         database.write(partial(_prepare, key=key))
         vault = open_vault(database, keyring(settings))
+        database.provide(KNOWN, KnownSecrets(HOLDERS))
         database.provide(KEEPER, ShareKeeper(key.sharing, settings.public_url))
         _reserve(database, settings)
         journal = Journal(settings.data / "api-audit", database.make_room)

@@ -44,8 +44,10 @@ from worklore.memory.found import (
 from worklore.memory.injection import INJECTIONS
 from worklore.memory.project_state import PROJECT_STATES
 from worklore.memory.recall import RECALL
+from worklore.memory.redaction import REDACTIONS
 from worklore.memory.snippet import SNIPPETS
 from worklore.memory.source import TRANSCRIPTS
+from worklore.memory.sweep import REDACTION_SWEEPS
 from worklore.memory.window import WINDOWS
 from worklore.ops.api_audit import API_AUDIT
 from worklore.ops.backup import BACKUP_SCHEDULES, BACKUPS
@@ -157,6 +159,8 @@ RESOURCES: Final[tuple[Resource, ...]] = (
     DECISIONS,
     INJECTIONS,
     PROJECT_STATES,
+    REDACTIONS,
+    REDACTION_SWEEPS,
     SNIPPETS,
     TRANSCRIPTS,
     WINDOWS,

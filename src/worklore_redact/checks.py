@@ -18,7 +18,9 @@ _TRAILING: Final = ".,;:)]}>|*\\" + _QUOTES
 _SYMBOLS: Final = frozenset("!@#$%^&*?+=~\u00a7\u20ac")
 
 _PLACEHOLDER: Final = re.compile(
-    r"""[<\[{(]{1,3}[^<>\[\]{}()]{0,80}[>\]})]{1,3} | \\?\$(?:(?:env:|script:|global:)?[A-Za-z_]\w*|[{(].*) | %[\w]{2,40}% | [*x.\-_?#\u2022\u2026]{3,}
+    r"""[<\[{(]{1,3}[^<>\[\]{}()]{0,80}[>\]})]{1,3} | \\?\$(?:(?:env:|script:|global:)?[A-Za-z_]\w*|[{(].*)
+    | %[\w]{2,40}%
+    | [*x.\-_?#\u2022\u2026]{3,}
     | \W+ | @?\{.* | .*\{\{.* | .*<[\w .-]{2,40}>.* | (?:your|my|the|some|insert|enter|replace|put)[ _-].*
     | .*(?:example|placeholder|redacted|dummy|your[_-]|_here\b|-here\b|xxxx|\.\.\.|\u2026|\*\*\*).*""",
     re.VERBOSE | re.IGNORECASE,
@@ -39,21 +41,149 @@ _UUID: Final = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}
 _TECHNICAL: Final = re.compile(
     r"""(?:sha|aes|md|rsa|utf|iso|base|oauth|ipv|tls|ssl|http|ldapv?|argon|scrypt|pbkdf|hs|rs|es|ed|rfc|cve|x|v|win|
     windows|server|office|o|m|exchange|srv|dc|fw|sw|ap|vlan|port|kb|step|line|page|tier|level|room|gen|id|nr|no)
-    [-_ ]?\d[\d.-]{0,10}[a-z]{0,3}(?:-[a-z]{2,8}){0,2}|argon2id?|bcrypt|base64.*|\d+[-\u2013](?:\d+|[a-z]+(?:-[a-z]+)*)|\d+(?:st|nd|rd|th|x|d|h|m|s|ms|kb|mb|gb|px|%)
+    [-_ ]?\d[\d.-]{0,10}[a-z]{0,3}(?:-[a-z]{2,8}){0,2}|argon2id?|bcrypt|base64.*|\d+[-\u2013](?:\d+|[a-z]+(?:-[a-z]+)*)
+    |\d+(?:st|nd|rd|th|x|d|h|m|s|ms|kb|mb|gb|px|%)
     |2fa|mfa|oauth2|pkcs\#?\d+|i18n|l10n|k8s|p2p|b2b|o365|m365|w32tm""",
     re.VERBOSE | re.IGNORECASE,
 )
 """Words of the trade that hold digits."""
 
 _NO_VALUE: Final = frozenset(
-    """any array auth authentication bool boolean buffer bytes changed char client config default disabled email empty
-    enabled encrypted expired export false field file forgot hash hashed help hidden hint incorrect input int integer invalid
-    key label leer list login max min missing must name new nil no none not null number object off ok on one optional
-    password passwort kennwort passphrase pass pin plain prompt protected redacted ref required reset same secret secretref
-    see self set sha1 sha256 show siehe str string stored template test text tba tbd the this token true type undefined
-    unchanged unknown unset update user username valid value varchar vault void weak wrong yes
-    secretstr optional[str] bcrypt argon2 argon2id base64 bearer basic digest md5 keyring keychain keepass keepassxc
-    bitwarden 1password lastpass itglue hudu passbolt unbekannt vergessen falsch geheim erforderlich""".split()
+    [
+        "any",
+        "array",
+        "auth",
+        "authentication",
+        "bool",
+        "boolean",
+        "buffer",
+        "bytes",
+        "changed",
+        "char",
+        "client",
+        "config",
+        "default",
+        "disabled",
+        "email",
+        "empty",
+        "enabled",
+        "encrypted",
+        "expired",
+        "export",
+        "false",
+        "field",
+        "file",
+        "forgot",
+        "hash",
+        "hashed",
+        "help",
+        "hidden",
+        "hint",
+        "incorrect",
+        "input",
+        "int",
+        "integer",
+        "invalid",
+        "key",
+        "label",
+        "leer",
+        "list",
+        "login",
+        "max",
+        "min",
+        "missing",
+        "must",
+        "name",
+        "new",
+        "nil",
+        "no",
+        "none",
+        "not",
+        "null",
+        "number",
+        "object",
+        "off",
+        "ok",
+        "on",
+        "one",
+        "optional",
+        "password",
+        "passwort",
+        "kennwort",
+        "passphrase",
+        "pass",
+        "pin",
+        "plain",
+        "prompt",
+        "protected",
+        "redacted",
+        "ref",
+        "required",
+        "reset",
+        "same",
+        "secret",
+        "secretref",
+        "see",
+        "self",
+        "set",
+        "sha1",
+        "sha256",
+        "show",
+        "siehe",
+        "str",
+        "string",
+        "stored",
+        "template",
+        "test",
+        "text",
+        "tba",
+        "tbd",
+        "the",
+        "this",
+        "token",
+        "true",
+        "type",
+        "undefined",
+        "unchanged",
+        "unknown",
+        "unset",
+        "update",
+        "user",
+        "username",
+        "valid",
+        "value",
+        "varchar",
+        "vault",
+        "void",
+        "weak",
+        "wrong",
+        "yes",
+        "secretstr",
+        "optional[str]",
+        "bcrypt",
+        "argon2",
+        "argon2id",
+        "base64",
+        "bearer",
+        "basic",
+        "digest",
+        "md5",
+        "keyring",
+        "keychain",
+        "keepass",
+        "keepassxc",
+        "bitwarden",
+        "1password",
+        "lastpass",
+        "itglue",
+        "hudu",
+        "passbolt",
+        "unbekannt",
+        "vergessen",
+        "falsch",
+        "geheim",
+        "erforderlich",
+    ]
 )
 """What follows ``password:`` and is none: types, words of forms and of sentences, names of password stores."""
 
@@ -147,7 +277,9 @@ def _stands_alone(text: str, at: int, start: int, end: int, value: str) -> bool:
         if " " in lead.strip(" ") or lead.endswith(" "):
             return mixed and not re.search(r"[a-z]_[a-z]", value)
         return bool(re.fullmatch(r"\s*(?:(?:export|set|ENV|env|setx|-e|--env|[-*#])\s+)*[\w.-]*", before)) or mixed
-    return mixed or (not rest and bool(re.fullmatch(r"[\s>*#|-]*[\w.\" -]{0,40}", before)) and not _SENTENCE.search(before))
+    return mixed or (
+        not rest and bool(re.fullmatch(r"[\s>*#|-]*[\w.\" -]{0,40}", before)) and not _SENTENCE.search(before)
+    )
 
 
 _SENTENCE: Final = re.compile(r"\b(?:the|a|an|your|das|der|ein|le|la|el|is|ist|for|and)\b", re.IGNORECASE)
@@ -164,7 +296,11 @@ def spoken(text: str, at: int, start: int, end: int) -> tuple[int, int] | None:
     if quoted:
         if re.fullmatch(r"[A-Za-z_]+", value) and not _SAYS.search(text[at:start]):
             return None  # a function, a name
-        one = not _PATH.fullmatch(value) and not _CODE.fullmatch(value) and not re.fullmatch(r"[a-z]+(?:_[a-z]+)+|--?[\w-]+", value)
+        one = (
+            not _PATH.fullmatch(value)
+            and not _CODE.fullmatch(value)
+            and not re.fullmatch(r"[a-z]+(?:_[a-z]+)+|--?[\w-]+", value)
+        )
         return (start, end) if one and _quoted_value(value) else None
     if _CODE.fullmatch(value) or _PATH.fullmatch(value) or text[end : end + 1] in ("(", "["):
         return None
@@ -194,9 +330,89 @@ def phrase(text: str, at: int, start: int, end: int) -> tuple[int, int] | None:
 
 
 _FUNCTION: Final = frozenset(
-    """a an and are as at be been but by can did do does for from had has have he her his how i if in is it its may
-    more must my never of on or our out shall should so than that the their them then there they this to too up was we
-    were what when where which who why will with would you your der die das und ist nicht ein eine auf mit von zu im""".split()
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "been",
+        "but",
+        "by",
+        "can",
+        "did",
+        "do",
+        "does",
+        "for",
+        "from",
+        "had",
+        "has",
+        "have",
+        "he",
+        "her",
+        "his",
+        "how",
+        "i",
+        "if",
+        "in",
+        "is",
+        "it",
+        "its",
+        "may",
+        "more",
+        "must",
+        "my",
+        "never",
+        "of",
+        "on",
+        "or",
+        "our",
+        "out",
+        "shall",
+        "should",
+        "so",
+        "than",
+        "that",
+        "the",
+        "their",
+        "them",
+        "then",
+        "there",
+        "they",
+        "this",
+        "to",
+        "too",
+        "up",
+        "was",
+        "we",
+        "were",
+        "what",
+        "when",
+        "where",
+        "which",
+        "who",
+        "why",
+        "will",
+        "with",
+        "would",
+        "you",
+        "your",
+        "der",
+        "die",
+        "das",
+        "und",
+        "ist",
+        "nicht",
+        "ein",
+        "eine",
+        "auf",
+        "mit",
+        "von",
+        "zu",
+        "im",
+    ]
 )
 
 
@@ -205,9 +421,11 @@ def _strong(value: str) -> bool:
     core = value
     if len(core) < 6 or _TECHNICAL.fullmatch(core) or _DATE.fullmatch(core) or _VERSION.fullmatch(core):
         return False
-    if _UUID.fullmatch(core) or "@" in core[1:] and re.fullmatch(r"[\w.+-]+@[\w-]+\.[\w.]+", core):
+    if _UUID.fullmatch(core) or ("@" in core[1:] and re.fullmatch(r"[\w.+-]+@[\w-]+\.[\w.]+", core)):
         return False
-    if re.fullmatch(r"[\w-]+(?:\.[\w-]+)*\.[a-z][a-z0-9]{1,9}(?::\d+)?(?:/.*)?", core) and not any(mark in _SYMBOLS for mark in core):
+    if re.fullmatch(r"[\w-]+(?:\.[\w-]+)*\.[a-z][a-z0-9]{1,9}(?::\d+)?(?:/.*)?", core) and not any(
+        mark in _SYMBOLS for mark in core
+    ):
         return False  # a host, a file, a module
     if re.fullmatch(r"(?:[^\W\d_]{3,}[-_.]){2,}\d{1,4}", core):
         return True  # words and a number, as people and programs make them up
@@ -216,7 +434,7 @@ def _strong(value: str) -> bool:
     symbols = any(letter in _SYMBOLS for letter in core[:-1]) or (core[-1] in "!$#@*%" and digits)
     if re.fullmatch(r"#\d+|[a-z_]{1,12}=\w*|--?[\w=-]+|[\w.-]+==[\d.]+|[\w.]+(?:[=!<>]=|=)[\w.]+|@\w+|\d+%?", core):
         return False
-    return letters and (digits and not _words(core) and not _hexlike(core) or symbols and len(core) >= 7)
+    return letters and ((digits and not _words(core) and not _hexlike(core)) or (symbols and len(core) >= 7))
 
 
 def _kinds(value: str) -> int:
@@ -257,11 +475,13 @@ def community(text: str, at: int, start: int, end: int) -> tuple[int, int] | Non
     return None if none or len(value) < 4 or _is_placeholder(value) else (start, end)
 
 
-_SNMP: Final = re.compile(r"snmp|string|\bread\b|\bwrite\b|\br[ow]\b|v2c|\btrap|\bpoll|r[ow]comm|com2sec", re.IGNORECASE)
+_SNMP: Final = re.compile(
+    r"snmp|string|\bread\b|\bwrite\b|\br[ow]\b|v2c|\btrap|\bpoll|r[ow]comm|com2sec", re.IGNORECASE
+)
 
 
 def configured(text: str, at: int, start: int, end: int) -> tuple[int, int] | None:
-    """A word where a command or a device's configuration takes a secret: whatever it is, unless a variable stands there."""
+    """A word where a command or a device's configuration takes a secret: whatever it is, but for a variable."""
     start, end = _trimmed(text, start, end)
     value = text[start:end]
     quoted = text[start - 1 : start] in _QUOTES
@@ -309,15 +529,22 @@ def device(text: str, at: int, start: int, end: int) -> tuple[int, int] | None:
     if _PATH.fullmatch(value) or value.lower() in _FUNCTION or "\\" in value:
         return None
     encoded = re.fullmatch(r"[0-9A-F]{8,}", value) is not None
-    return kept if encoded or _strong(value) or (text[start - 1 : start] in _QUOTES and len(value) > 3) or (
-        _kinds(value) >= 3 and len(value) >= 6 and not _TECHNICAL.fullmatch(value)
-    ) else None
+    return (
+        kept
+        if encoded
+        or _strong(value)
+        or (text[start - 1 : start] in _QUOTES and len(value) > 3)
+        or (_kinds(value) >= 3 and len(value) >= 6 and not _TECHNICAL.fullmatch(value))
+        else None
+    )
 
 
 def password_of_url(text: str, at: int, start: int, end: int) -> tuple[int, int] | None:
     """A password in a URL, unless a variable or an example stands there."""
     value = text[start:end]
-    none = value.lower() in {"password", "pass", "pwd", "passwd", "pw", "secret", "token", "xxx"} or _is_placeholder(value)
+    none = value.lower() in {"password", "pass", "pwd", "passwd", "pw", "secret", "token", "xxx"} or _is_placeholder(
+        value
+    )
     return None if none or (value.startswith(("$", "%24", "{", "<"))) else (start, end)
 
 

@@ -23,7 +23,7 @@ TOO_LONG: Final = "time"
 
 BASE_SECONDS: Final = 0.25
 SECONDS_PER_CHARACTER: Final = 20e-6
-"""What a text may cost: a quarter of a second, and 20 ms for each 1,000 characters. The rules need a hundredth of it."""
+"""What a text may cost: a quarter of a second and 20 ms for each 1,000 characters. Rules need a hundredth of that."""
 
 ROUNDS: Final = 6
 """How often a text is gone over until nothing is found in it: what one round takes out may bring two ends together."""
@@ -49,7 +49,7 @@ class State(StrEnum):
 class Redaction:
     """A text without its secrets.
 
-    ``found`` counts by rule. A text that cannot be judged is ``quarantined``: of it only a mark is left, which says why.
+    ``found`` counts by rule. A text that cannot be judged is ``quarantined``: only a mark is left, which says why.
     ``finds`` are the places in the text as it was, of the first round.
     """
 

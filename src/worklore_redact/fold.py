@@ -42,7 +42,7 @@ def fold(text: str) -> Folded:
     others = {letter: _folded(letter) for letter in set(text) if letter > "\x7f"}
     changed = {letter: form for letter, form in others.items() if form != letter}
     if "\x1b" not in text and all(len(form) == 1 for form in changed.values()):
-        same = text.translate(str.maketrans(changed)) if changed else text
+        same = text.translate({ord(letter): form for letter, form in changed.items()}) if changed else text
         return Folded(same, _small(same), None)
     return _with_places(text, changed)
 

@@ -76,7 +76,12 @@ def rules() -> Rules:
         for anchor in rule.anchors:
             by_anchor[anchor] = (*by_anchor.get(anchor, ()), rule)
     code = [file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py"))]
-    return Rules(read, hashlib.sha256(b"\x00".join(texts + code)).hexdigest()[:12], _by_gram(by_anchor), tuple(rule for rule in read if not rule.anchors))
+    return Rules(
+        read,
+        hashlib.sha256(b"\x00".join(texts + code)).hexdigest()[:12],
+        _by_gram(by_anchor),
+        tuple(rule for rule in read if not rule.anchors),
+    )
 
 
 def _by_gram(by_anchor: Mapping[str, tuple[Rule, ...]]) -> dict[Gram, tuple[tuple[str, tuple[Rule, ...]], ...]]:

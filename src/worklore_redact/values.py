@@ -11,7 +11,9 @@ from worklore_redact.engine import Redaction, mark, redact
 _PASSWORD: Final = re.compile(
     r"(?:.*[_.-])?(?:password|passwd|pwd|pw|pass|passphrase|passcode|passwort|kennwort|secret|psk|client_?secret|secret_?key)\d?"
 )
-_TOKEN: Final = re.compile(r"(?:.*[_.-])?(?:api_?key|access_?key|private_?key|auth_?key|token|bearer|authorization|credentials?)")
+_TOKEN: Final = re.compile(
+    r"(?:.*[_.-])?(?:api_?key|access_?key|private_?key|auth_?key|token|bearer|authorization|credentials?)"
+)
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -37,7 +39,7 @@ def redact_json(value: Any, found: Counter[str], each: Callable[[str], Redaction
 
 def member(name: str, text: str) -> Redaction | None:
     """The redaction of a member that its name shows to be a secret as a whole; None for any other."""
-    if not 3 <= len(name) <= LONGEST_NAME or not text:
+    if not 1 < len(name) <= LONGEST_NAME or not text:
         return None
     small = _HUMP.sub("_", name).lower()
     check = assigned if _PASSWORD.fullmatch(small) else dense if _TOKEN.fullmatch(small) else None

@@ -36,7 +36,7 @@ def test_a_secret_becomes_a_mark_and_all_else_stays() -> None:
         "pa\u00adssword: Geheim77!",  # soft hyphen
         "\x1b[1mpassword\x1b[0m: \x1b[31mGeheim\x1b[0m77!",  # a terminal's colours
         "p\U000e0061assword: Geheim77!",  # a tag character
-        "𝐩𝐚𝐬𝐬𝐰𝐨𝐫𝐝: Geheim77!",
+        "".join(chr(0x1D400 - 0x41 - 6 + ord(each)) for each in "password") + ": Geheim77!",  # mathematical letters
     ],
 )
 def test_what_nobody_sees_hides_nothing(disguised: str) -> None:
@@ -61,8 +61,11 @@ PIECES = st.one_of(
     st.text(max_size=30),
     st.sampled_from([each.text for each in planted(3, 400)]),
     st.sampled_from(
-        ["password: ", "pw ", "-----BEGIN PRIVATE KEY-----\n", "<private>", "</private>", '"', "`", "=", "[redacted:password]"]
-        + ["<worklore-memory>", "</worklore-memory>", "ghp_", "eyJ", "://a:", "@b.example ", "\\", "\u200b", "\n", "token "]
+        [
+            *("password: ", "pw ", "-----BEGIN PRIVATE KEY-----\n", "<private>", "</private>", '"', "`", "="),
+            *("[redacted:password]", "<worklore-memory>", "</worklore-memory>", "ghp_", "eyJ", "://a:", "\\"),
+            *("@b.example ", "\u200b", "\n", "token "),
+        ]
     ),
 )
 
@@ -122,7 +125,7 @@ HOSTILE = {
     "anchors": "password",
     "nouns and fillers": "password for ",
     "verbs": "password is ",
-    "quotes": 'password"\'`"\'`',
+    "quotes": "password\"'`\"'`",
     "open brackets": "password (",
     "separators": "password:::===",
     "urls": "://a:b@",

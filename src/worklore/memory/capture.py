@@ -23,6 +23,7 @@ from worklore.kernel.sequence import take
 from worklore.kernel.types import uuid7
 from worklore.kernel.wire import INT32, INT64, Clean, WireModel
 from worklore.memory import tokens
+from worklore.memory.redaction import received
 from worklore.memory.source import Transcript, TranscriptCursor
 from worklore.memory.transcript import Turn, read
 from worklore.memory.units import passages, unit_terms
@@ -100,7 +101,8 @@ def capture(ctx: Context, body: Piece) -> Captured:
         raise ConflictError(
             f"The hub has this file up to byte {at.byte_offset}.", code="cursor-mismatch", offset=at.byte_offset
         )
-    said = read(body.records).turns
+    records = received(ctx, body.records, client_id=session.client_id, session_id=session.id)
+    said = read(records).turns
     known = _known(ctx, project.id, [turn.uuid for turn in said])
     fresh = list({turn.uuid: turn for turn in said if turn.uuid not in known}.values())
     written = _write(ctx, session, transcript, at.next_ordinal, fresh)
