@@ -439,8 +439,8 @@ def _strong(value: str) -> bool:
 
 def _kinds(value: str) -> int:
     """How many kinds of characters a value has: small and capital letters, digits, others."""
-    tests = (str.islower, str.isupper, str.isdigit, lambda letter: not letter.isalnum())
-    return sum(any(test(letter) for letter in value) for test in tests)
+    small, capital, digit = (any(map(test, value)) for test in (str.islower, str.isupper, str.isdigit))
+    return small + capital + digit + (not value.isalnum())
 
 
 def _hexlike(value: str) -> bool:

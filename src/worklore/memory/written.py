@@ -94,8 +94,9 @@ _COLUMNS: Final = {each.model: columns_of(each) for each in OF_SESSIONS}
 
 @event.listens_for(AuditedSession, "before_flush", insert=True)
 def _redact(session: Session, _flush: UOWTransaction, _: object) -> None:  # pyright: ignore[reportUnusedFunction] - called by sessions
-    for record in (*session.new, *session.dirty):
-        columns = _COLUMNS.get(type(record))
+    changed: list[Any] = [*session.new, *session.dirty]
+    for record in changed:
+        columns = _COLUMNS.get(record.__class__)
         if columns is None:
             continue
         state: Any = inspect(record)
