@@ -27,7 +27,7 @@ from worklore.kernel.idempotency import forget_expired
 from worklore.kernel.jobs import Handler, Runner, ensure_repeating
 from worklore.kernel.settings import Settings
 from worklore.kernel.transaction import Database
-from worklore.memory import vector
+from worklore.memory import sweep, vector
 from worklore.memory.embed import ModelUnavailableError, embedder
 from worklore.memory.recollection import warm
 from worklore.memory.trail.prices import PRICES
@@ -38,7 +38,7 @@ from worklore.ops.backup import BackupType
 from worklore.ops.dump import sqlite_file
 from worklore.ops.retention import expire, kept
 from worklore.ops.sealed_file import read_secret
-from worklore.resources import CATALOG
+from worklore.resources import CATALOG, HOLDERS
 from worklore.surfaces import agents, audit, broker, health, reference, rest, share, sign_in
 from worklore.surfaces.api_audit import ApiAudit, Bodies
 from worklore.surfaces.dispatch import Dispatch, Front
@@ -46,6 +46,7 @@ from worklore.surfaces.headers import SafeHeaders
 from worklore.surfaces.http import ANSWERS, BoundedHead, Faults, Gateway, on_error
 from worklore.surfaces.openapi import install_openapi
 from worklore.vault.keyring import Keyring, load_keyring
+from worklore.vault.known import KNOWN, KnownSecrets
 from worklore.vault.opening import Watch, open_vault
 from worklore.vault.seal import Vault
 from worklore.vault.share import KEEPER, ShareKeeper
@@ -67,6 +68,7 @@ REPEATING: Final[Mapping[str, int]] = {
     "renew-statistics": 86_400,
     backup_schedules.JOB: backup_schedules.JOB_SECONDS,
     vector.JOB: vector.JOB_SECONDS,
+    sweep.JOB: sweep.JOB_SECONDS,
 }
 """Background jobs of the hub and the seconds between their runs."""
 
@@ -97,6 +99,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "forget-idempotency-keys": forget_keys,
     "renew-statistics": count_rows,
     vector.JOB: vector.embed_memory,
+    sweep.JOB: sweep.job,
 }
 
 
@@ -159,6 +162,7 @@ def build(settings: Settings, *, upgrade: bool = False) -> Hub:
         chains = audit_chain.chained(database, key, settings.data)
         database.write(partial(_prepare, key=key))
         vault = open_vault(database, keyring(settings))
+        database.provide(KNOWN, KnownSecrets(HOLDERS))
         database.provide(KEEPER, ShareKeeper(key.sharing, settings.public_url))
         database.provide(PRICES, load_prices(settings.prices) if settings.prices else None)
         _reserve(database, settings)

@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "keys": "keys",
     "vault": "vault",
     "audit": "audit",
+    "memory": "memory",
     "bench": "bench",
     "demo-data": "demo_data",
     "import": "import_",

@@ -44,8 +44,10 @@ from worklore.memory.found import (
 from worklore.memory.injection import INJECTIONS
 from worklore.memory.project_state import PROJECT_STATES
 from worklore.memory.recall import RECALL
+from worklore.memory.redaction import REDACTIONS
 from worklore.memory.snippet import SNIPPETS
 from worklore.memory.source import TRANSCRIPTS
+from worklore.memory.sweep import REDACTION_SWEEPS
 from worklore.memory.trail.shown import TRAIL_OF_SESSION
 from worklore.memory.usage import USAGE_RECORDS
 from worklore.memory.window import WINDOWS
@@ -159,6 +161,8 @@ RESOURCES: Final[tuple[Resource, ...]] = (
     DECISIONS,
     INJECTIONS,
     PROJECT_STATES,
+    REDACTIONS,
+    REDACTION_SWEEPS,
     SNIPPETS,
     TRANSCRIPTS,
     USAGE_RECORDS,

@@ -10,6 +10,9 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import typer
 
 from worklore_cli.failure import Failure
 
@@ -36,6 +39,16 @@ def run_hub(arguments: Sequence[str]) -> int:
     if sys.platform != "win32":
         os.execv(sys.executable, command)  # noqa: S606 - our own program, no shell wanted
     return subprocess.run(command, check=False).returncode  # noqa: S603 - our own program
+
+
+def add_command(app: typer.Typer, name: tuple[str, ...], text: str) -> None:
+    """Add a command that hands its arguments to the hub's program, where it has the whole of this name."""
+
+    def command(context: typer.Context) -> None:
+        raise typer.Exit(run_hub([*name, *context.args]))
+
+    passing: dict[str, Any] = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+    app.command(name[-1], help=text, rich_help_panel="On the hub's machine", context_settings=passing)(command)
 
 
 @dataclass(frozen=True)

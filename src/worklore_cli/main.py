@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from worklore_cli import capturing, connecting, doctor, hub_process, replaying, secret, showing
+from worklore_cli import capturing, connecting, doctor, hub_process, redacting, replaying, secret, showing
 from worklore_cli.failure import Failure
 from worklore_cli.nouns import RootGroup
 from worklore_client import checkpoints
@@ -232,14 +232,6 @@ def run_with_secret(
     raise typer.Exit(secret.run(wish))
 
 
-def _add_hub_command(name: str, text: str) -> None:
-    def command(context: typer.Context) -> None:
-        raise typer.Exit(hub_process.run_hub([name, *context.args]))
-
-    passing: dict[str, Any] = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-    app.command(name, help=text, rich_help_panel="On the hub's machine", context_settings=passing)(command)
-
-
 @app.command()
 def replay(
     files: Annotated[
@@ -295,13 +287,26 @@ def _progressed(progress: Progress, task: TaskID, done: int, total: int) -> None
 
 
 @app.command()
+def redact(
+    source: Annotated[str, typer.Argument(metavar="FILE", help="A file, or - for standard input.")],
+    *,
+    check: Annotated[
+        bool, typer.Option("--check", help="Print the places instead, never a secret; exit with 1 when there are any.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print a text without the secrets in it; on standard error, how many of which kind."""
+    raise typer.Exit(redacting.run(source, as_json=as_json, check=check))
+
+
+@app.command()
 def demo() -> None:
     """Show it on a hub of its own: work done on one pretended machine is told to the agent on another."""
     showing.demo(say)
 
 
 for _name, _text in HUB_COMMANDS.items():
-    _add_hub_command(_name, _text)
+    hub_process.add_command(app, (_name,), _text)
 
 
 def _reported(run: Callable[[], None]) -> int:

@@ -12,7 +12,7 @@ from rich.console import RenderableType
 from rich.markup import escape
 from typer.core import TyperCommand
 
-from worklore_cli import nouns_hub, nouns_listing, nouns_shown, reporting, signing_in
+from worklore_cli import hub_process, nouns_hub, nouns_listing, nouns_shown, reporting, signing_in
 from worklore_cli.catalog import Action, Field, Noun, actions_of
 from worklore_cli.catalog_values import parse
 from worklore_cli.failure import Failure
@@ -24,6 +24,11 @@ CONFLICT = 409
 ASKED_FIRST = frozenset({"destructive"})
 BY_HAND: Mapping[str, Callable[[typer.Typer, Action], None]] = {"credentials/report": reporting.add}
 """Verbs below a noun that have a command made for people, by their path."""
+
+ON_THE_HUB: Mapping[str, Mapping[str, str]] = {
+    "memory": {"sweep": "Take out of what is stored the secrets that today's rules find; on the hub's machine."}
+}
+"""Commands of the hub's own program that are looked for below a noun."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 FromJson = Annotated[
@@ -61,6 +66,8 @@ def commands(noun: Noun) -> dict[str, Any]:
             BY_HAND[action.path](app, action)
         else:
             _act(app, action, noun)
+    for verb, text in ON_THE_HUB.get(noun.name, {}).items():
+        hub_process.add_command(app, (noun.name, verb), text)
     return dict(typer.main.get_group(app).commands)
 
 

@@ -23,7 +23,7 @@ from worklore_cli.catalog import noun
 from worklore_cli.failure import Failure
 from worklore_cli.nouns_hub import Records
 from worklore_client.wire import HubError, HubRefused, HubUnreachable
-from worklore_scrub import Scrubber
+from worklore_redact.exact import Scrubber
 
 LEASE_SECONDS = 60
 RENEW_SECONDS = 20.0

@@ -5,6 +5,9 @@ import re
 from collections.abc import Sequence
 from typing import Any, cast
 
+from worklore_redact.engine import redact
+from worklore_redact.values import member
+
 NOT_CONVERSATION = frozenset({"progress", "file-history-snapshot", "queue-operation"})
 TEXT_LIMIT = 262_144
 """Characters of one message's own words; longer ones lose their middle."""
@@ -28,6 +31,7 @@ UNNEEDED = frozenset(
 )
 """Members that stay here, by their place in a record: what a model thinks to itself, its standing instructions."""
 
+_SHORTENED = " bytes left out]"
 _UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -100,8 +104,8 @@ def _is_record(value: dict[str, Any], before: str) -> bool:
 def outgoing(record: dict[str, Any]) -> dict[str, Any] | None:
     """The record as it leaves this machine, None when it tells of no conversation and no work.
 
-    Every record passes here before it is sent, and none goes another way: this is where secrets are to be taken out.
-    NUL and lone surrogates, which databases refuse, become U+FFFD. Raises Malformed when it is nested too deeply.
+    Every record passes here before it is sent, and none goes another way: this is where secrets are taken out. NUL and
+    lone surrogates, which databases refuse, become U+FFFD. Raises Malformed when it is nested too deeply.
     """
     if record.get("type") in NOT_CONVERSATION or _is_echo(record):
         return None
@@ -122,7 +126,8 @@ def _is_echo(record: dict[str, Any]) -> bool:
 
 def _sendable(value: Any, path: tuple[str, ...]) -> Any:
     if isinstance(value, str):
-        return cut(_UNSENDABLE.sub("\ufffd", value), _limit(path))
+        # What is cut off first may leave half a secret that nothing recognises.
+        return cut(redact(_storable(value)).text, _limit(path))
     if isinstance(value, list):
         return [_sendable(item, path) for item in cast("Sequence[Any]", value)]
     if isinstance(value, dict):
@@ -133,7 +138,7 @@ def _sendable(value: Any, path: tuple[str, ...]) -> Any:
         if path == ("toolUseResult",):
             members = {key: item for key, item in members.items() if key in RESULTS}
         return {
-            _UNSENDABLE.sub("\ufffd", key): _sendable(item, (*path, key))
+            _name(key): _member(key, item, (*path, key))
             for key, item in members.items()
             if (*path, key) not in UNNEEDED
         }
@@ -155,6 +160,25 @@ _WORDS = frozenset(
     {("message", "content"), ("message", "content", "text")}
     | {("payload", "content", "text"), ("payload", "message"), ("payload", "arguments"), ("payload", "input")}
 )
+
+
+def _name(key: str) -> str:
+    return redact(_UNSENDABLE.sub("\ufffd", key)).text
+
+
+def _member(key: str, item: Any, path: tuple[str, ...]) -> Any:
+    secret = member(key, item) if isinstance(item, str) else None
+    return _sendable(item, path) if secret is None else secret.text
+
+
+def _storable(text: str) -> str:
+    """Text as databases take it; without the word that was cut in two where the line was too long to be held."""
+    text = _UNSENDABLE.sub("\ufffd", text)
+    if not text.endswith(_SHORTENED):
+        return text
+    begin = text.rfind("[")
+    word = re.search(r"\S{0,512}$", text[max(0, begin - 512) : begin])
+    return text[: begin - len(word[0])] + text[begin:] if word else text
 
 
 def cut(text: str, limit: int) -> str:
@@ -217,7 +241,7 @@ class LineCutter:
             return end
         if piece[end] == ord('"'):
             if self._dropped:
-                self._kept += f"[{self._dropped} bytes left out]".encode()
+                self._kept += f"[{self._dropped}{_SHORTENED}".encode()
             self._kept += b'"'
             self._in_string = False
         else:

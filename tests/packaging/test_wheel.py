@@ -117,7 +117,7 @@ def test_the_wheel_holds_four_packages_and_no_test(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     tops = {name.split("/")[0] for name in names if ".dist-info/" not in name}
-    assert tops == {"worklore", "worklore_client", "worklore_cli", "worklore_scrub"}
+    assert tops == {"worklore", "worklore_client", "worklore_cli", "worklore_redact"}
     assert {f"{top}/py.typed" for top in tops} <= set(names)
     assert "worklore_client/hook.py" in names
     assert any(name.startswith("worklore/migrations/versions/") for name in names)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worklore_scrub import MARK, SHORTEST, Scrubber, forms, scrub
+from worklore_redact.exact import MARK, SHORTEST, Scrubber, forms, scrub
 
 # Without what the mark is made of, and what no database keeps; long enough not to occur by chance.
 SECRET = st.text(

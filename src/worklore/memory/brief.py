@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 from sqlalchemy import select
 
 from worklore.kernel.context import Context, ReadContext
+from worklore.memory import redaction
 from worklore.memory.analyse import terms
 from worklore.memory.capture import ensure_session, session_of
 from worklore.memory.injection import note, told
@@ -137,6 +138,7 @@ def _closing_windows(ctx: ReadContext, project: Project, own: uuid.UUID | None) 
 def bearing(ctx: ReadContext, asker: Asker, prompt: str) -> Told:
     """What memory has to say to a prompt, but for what this session has said or was told."""
     own, known = asker.said_or_told(ctx)
+    prompt = redaction.asked(ctx, prompt)
     asked = frozenset(terms(prompt))
     if not asked:
         return Told()

@@ -27,6 +27,7 @@ from worklore.kernel.sequence import take
 from worklore.kernel.types import uuid7
 from worklore.kernel.wire import INT32, INT64, Clean, WireModel
 from worklore.memory import tokens
+from worklore.memory.redaction import received
 from worklore.memory.source import Transcript, TranscriptCursor
 from worklore.memory.trail import known as names
 from worklore.memory.trail.readers import reader_of
@@ -127,7 +128,8 @@ def capture(ctx: Context, body: Piece) -> Captured:
     if again:
         at.records = at.skipped = at.malformed = 0
     state: dict[str, Any] = {} if body.from_ == 0 else deepcopy(at.state or {})
-    read = reader_of(body.agent)(body.records, state, source=body.source)
+    records = received(ctx, body.records, client_id=session.client_id, session_id=session.id)
+    read = reader_of(body.agent)(records, state, source=body.source)
     said = read.turns
     known = _known(ctx, transcript.project_id, [turn.uuid for turn in said])
     fresh = list({turn.uuid: turn for turn in said if turn.uuid not in known}.values())

@@ -27,6 +27,7 @@ from worklore.memory.embed import ModelUnavailableError, embedder
 from worklore.memory.pack import Excerpt, Packed, pack
 from worklore.memory.rank import Hit
 from worklore.memory.recollection import recollection
+from worklore.memory.redaction import asked, told
 from worklore.memory.window import WINDOWS, MemoryWindow
 from worklore.work.identity import Folder, find_project
 from worklore.work.project import PROJECTS, Project
@@ -106,8 +107,8 @@ def recall(ctx: ReadContext, body: Question) -> Recalled:
     """What was said and done in a project that bears on a question, packed into a budget of tokens."""
     begun = time.perf_counter()
     project = named_project(ctx, body)
-    within = _within(body)
-    found = search(ctx, project.id, body.question, budget=body.budget, limit=body.limit, within=within)
+    question, within = asked(ctx, body.question), _within(body)
+    found = search(ctx, project.id, question, budget=body.budget, limit=body.limit, within=within)
     packed = found.packed(body.budget)
     items = [
         Item(
@@ -262,7 +263,7 @@ def _excerpt(row: Any, texts: dict[int, str], machine: str) -> Excerpt:
     return Excerpt(
         turn=row.source_uuid,
         part=places.index(row.part),
-        parts=tuple(texts[place] for place in places),
+        parts=tuple(told(texts[place]) for place in places),
         session=str(row.session_id),
         ordinal=row.ordinal,
         time=row.said_at,

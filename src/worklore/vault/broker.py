@@ -26,7 +26,7 @@ from worklore.vault.credential import SecretField
 from worklore.vault.lease import CredentialLease, require_holder, require_live, use
 from worklore.vault.secret import Secret
 from worklore.vault.target import Address, Target, reachable, require_allowed, target_of
-from worklore_scrub import Scrubber
+from worklore_redact.exact import Scrubber
 
 CALL_SECONDS: Final = 30
 """From connecting to the last byte of the answer."""

@@ -118,12 +118,21 @@ class Vault:
         Raises:
             UnavailableError: the vault is sealed.
         """
+        return self.quietly(ctx, sealed, place) is not None
+
+    def quietly(self, ctx: ReadContext, sealed: bytes, place: Place) -> Secret | None:
+        """The secret that was sealed for a place, None when it does not open; for those who look after the vault.
+
+        Nothing is recorded: who asks for many writes down once that they do.
+
+        Raises:
+            UnavailableError: the vault is sealed.
+        """
         self.require()
         try:
-            self._unseal(ctx, sealed, place)
+            return self._unseal(ctx, sealed, place)
         except DamagedError:
-            return False
-        return True
+            return None
 
     def knows(self, ctx: ReadContext, sealed: bytes) -> bool:
         """Whether the client key that a value names is there; not whether the value opens."""

@@ -5,8 +5,8 @@ from alembic import op
 
 from worklore.kernel import types
 
-revision = "0022"
-down_revision = "0017"
+revision = "0021"
+down_revision = "0019"
 branch_labels = None
 depends_on = None
 
