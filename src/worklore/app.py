@@ -26,7 +26,10 @@ from worklore.kernel.idempotency import forget_expired
 from worklore.kernel.jobs import Handler, Runner, ensure_repeating
 from worklore.kernel.settings import Settings
 from worklore.kernel.transaction import Database
+from worklore.memory import figures
 from worklore.memory.recollection import warm
+from worklore.memory.warn import learn
+from worklore.memory.warn.known import known_failures
 from worklore.ops import audit_chain, audit_witness, backup_schedules, backups, hub_key, migrate
 from worklore.ops.api_audit import Journal, Mover
 from worklore.ops.backup import BackupType
@@ -58,6 +61,9 @@ REPEATING: Final[Mapping[str, int]] = {
     "forget-idempotency-keys": 3600,
     "expire-records": 3600,
     "renew-statistics": 86_400,
+    "learn": 15,
+    "tidy-what-was-learned": 3600,
+    "measure-learning": 3600,
     backup_schedules.JOB: backup_schedules.JOB_SECONDS,
 }
 """Background jobs of the hub and the seconds between their runs."""
@@ -88,6 +94,9 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "deliver-events": deliver_events,
     "forget-idempotency-keys": forget_keys,
     "renew-statistics": count_rows,
+    "learn": learn.study_news,
+    "tidy-what-was-learned": learn.tidy,
+    "measure-learning": figures.measure,
 }
 
 
@@ -214,6 +223,7 @@ def _expiry(settings: Settings) -> Handler:
 def _warm(database: Database) -> None:
     with database.read(SYSTEM) as ctx:
         warm(ctx)
+        known_failures(ctx).catch_up(ctx)
 
 
 def _prepare(ctx: Context, key: HubKey) -> None:

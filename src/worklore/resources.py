@@ -46,6 +46,10 @@ from worklore.memory.project_state import PROJECT_STATES
 from worklore.memory.recall import RECALL
 from worklore.memory.snippet import SNIPPETS
 from worklore.memory.source import TRANSCRIPTS
+from worklore.memory.stats import INJECTION_FEEDBACK, MEMORY_STATS
+from worklore.memory.warn.outcome import WARNING_OUTCOME
+from worklore.memory.warn.told import WARNINGS
+from worklore.memory.warn.warning import WARN
 from worklore.memory.window import WINDOWS
 from worklore.ops.api_audit import API_AUDIT
 from worklore.ops.backup import BACKUP_SCHEDULES, BACKUPS
@@ -159,6 +163,7 @@ RESOURCES: Final[tuple[Resource, ...]] = (
     PROJECT_STATES,
     SNIPPETS,
     TRANSCRIPTS,
+    WARNINGS,
     WINDOWS,
     # tracking
     ARCHIVED_WORK_ITEMS,
@@ -225,6 +230,10 @@ ACTIONS: Final[tuple[Action, ...]] = (
     TOP_SNIPPETS,
     DECISIONS_BY_TAGS,
     RECENT_DECISIONS,
+    WARN,
+    WARNING_OUTCOME,
+    INJECTION_FEEDBACK,
+    MEMORY_STATS,
     # tracking
     LINK_DEPLOYMENT,
     UNLINK_DEPLOYMENT,

@@ -80,6 +80,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         "project-state",
         "snippet",
         "transcript",
+        "warning",
     ),
     "tracking": (
         "archived-work-item",

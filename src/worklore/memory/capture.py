@@ -28,6 +28,7 @@ from worklore.memory.transcript import Turn, read
 from worklore.memory.units import passages, unit_terms
 from worklore.memory.window import SEQUENCE, WINDOWS, MemoryWindow, Role
 from worklore.work.identity import Folder, identify
+from worklore.work.news import leave_news
 from worklore.work.project import Project
 from worklore.work.session import SESSIONS, WorkSession
 
@@ -112,6 +113,7 @@ def capture(ctx: Context, body: Piece) -> Captured:
     if said:
         at.last_uuid = said[-1].uuid
         _touch(ctx, session, said)
+    leave_news(ctx, session.id)
     ctx.session.flush()
     return Captured(offset=body.to, windows=written, duplicates=len(said) - len(fresh))
 

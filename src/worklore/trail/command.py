@@ -14,6 +14,7 @@ from worklore.kernel.context import Context
 from worklore.kernel.db import Record
 from worklore.kernel.resource import Resource
 from worklore.kernel.types import Line, column, utcnow
+from worklore.work.news import leave_news
 from worklore.work.session import SESSIONS, WorkSession
 from worklore.work.work_item import WorkItem
 
@@ -44,8 +45,9 @@ class CommandRun(Record):
 
 
 def check(ctx: Context, command: CommandRun, before: Mapping[str, Any]) -> None:
-    """The work item is of the session's client."""
+    """The work item is of the session's client; what the command says is learned from soon."""
     one_client(ctx, command, before)
+    leave_news(ctx, command.session_id)
 
 
 COMMANDS = Resource(
