@@ -47,8 +47,6 @@ WRAPPERS: Final = frozenset(
 )
 ELEVATING: Final = frozenset({"sudo", "doas", "gsudo"})
 SHELLS: Final = frozenset({"bash", "sh", "zsh", "dash", "ash", "ksh"})
-POWERELEVATING: Final = frozenset({"sudo", "doas", "gsudo"})
-SHELLS: Final = frozenset({"powershell", "pwsh"})
 PYTHONS: Final = re.compile(r"(?:python|py)[\d.]*\Z")
 REMOTE: Final = frozenset({"ssh", "plink"})
 
@@ -103,29 +101,29 @@ def calls(text: str) -> tuple[Call, ...]:
 
 def _calls(text: str, host: str, depth: int) -> Iterator[Call]:
     text = _HEREDOC.sub("\n", text) if "<<" in text else text
-    for words in _commands(text):
-        yield from _call(words, host, depth)
+    for raw in _commands(text):
+        yield from _call(raw, host, depth)
 
 
 def _commands(text: str) -> Iterator[list[str]]:
-    words: list[str] = []
+    found: list[str] = []
     skip = False
     for match in _TOKEN.finditer(text):
         match match.lastgroup:
             case "break":
-                if words:
-                    yield words
-                words, skip = [], False
+                if found:
+                    yield found
+                found, skip = [], False
             case "redirect":
                 skip = not match[0].rstrip(" \t")[-1:].isdigit() and not match[0].rstrip().endswith("-")
             case "word":
                 if not skip:
-                    words.append(match[0])
+                    found.append(match[0])
                 skip = False
             case _:
                 pass
-    if words:
-        yield words
+    if found:
+        yield found
 
 
 def _bare(word: str) -> str:

@@ -74,7 +74,7 @@ ASIDE: Final = words("aside")
 
 _TIMES: Final = re.compile(
     r"\d{4}-\d\d-\d\d(?:[ t]\d\d:\d\d(?::\d\d)?(?:[.,]\d+)?(?:z|[+-]\d\d:?\d\d)?)?"
-    r"|\b\d{1,2}:\d\d(?::\d\d)?(?:[.,]\d+)?\b"
+    r"|(?<![\d.:])\d{1,2}:\d\d(?::\d\d)?(?:[.,]\d+)?\b"
 )
 _UUIDS: Final = re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b")
 _URLS: Final = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s'\"<>)]+")

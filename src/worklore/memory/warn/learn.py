@@ -288,13 +288,9 @@ def _how_often(judged: Judgement) -> str:
 
 
 def _examples(ctx: Context, insight: EnvironmentalInsight, judged: Judgement, newest: PatternEvidence) -> None:
-    held = set(
-        ctx.session.execute(
-            select(EnvironmentalExample.example_type, EnvironmentalExample.command_text).where(
-                EnvironmentalExample.insight_id == insight.id
-            )
-        ).tuples()
-    )
+    stored = select(EnvironmentalExample.example_type, EnvironmentalExample.command_text)
+    found = ctx.session.execute(stored.where(EnvironmentalExample.insight_id == insight.id))
+    held = {(row.example_type, row.command_text) for row in found}
     wanted = [(ExampleType.fails, text, newest.line) for text in judged.commands[:1]]
     wanted += [(ExampleType.works, text, None) for text in (judged.fix,) if text]
     for kind, text, actual in wanted:
