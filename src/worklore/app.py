@@ -27,6 +27,7 @@ from worklore.kernel.jobs import Handler, Runner, ensure_repeating
 from worklore.kernel.settings import Settings
 from worklore.kernel.transaction import Database
 from worklore.memory import figures
+from worklore.memory.compress import distil
 from worklore.memory.recollection import warm
 from worklore.memory.warn import learn
 from worklore.memory.warn.known import known_failures
@@ -139,6 +140,7 @@ def build(settings: Settings, *, upgrade: bool = False) -> Hub:
     Raises:
         UnavailableError: the database, its schema, its folder or the key is not usable; the text says what to do.
     """
+    distil.require(settings.distil)
     try:
         settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:

@@ -31,6 +31,7 @@ from worklore.knowledge.metric import LEARNING_METRICS
 from worklore.knowledge.pattern import FAILURE_PATTERNS
 from worklore.knowledge.solution import PROBLEM_SOLUTIONS
 from worklore.memory.capture import CAPTURE
+from worklore.memory.compressing import COMPRESS_SESSION, MAKE_SNIPPET, STATE_BRIEF
 from worklore.memory.context import CONTEXTS
 from worklore.memory.decision import DECISIONS
 from worklore.memory.found import (
@@ -234,6 +235,9 @@ ACTIONS: Final[tuple[Action, ...]] = (
     WARNING_OUTCOME,
     INJECTION_FEEDBACK,
     MEMORY_STATS,
+    COMPRESS_SESSION,
+    MAKE_SNIPPET,
+    STATE_BRIEF,
     # tracking
     LINK_DEPLOYMENT,
     UNLINK_DEPLOYMENT,

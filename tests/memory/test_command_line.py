@@ -78,10 +78,9 @@ FAILURES = [
         "ssh srv-02 | unreachable | ssh: connect to host srv-# port #: connection timed out",
     ),
     (
-        "Get-ADUser -Foo kim",
-        "Get-ADUser : A parameter cannot be found that matches parameter name 'Foo'.",
-        "get-aduser -foo | option-unknown | "
-        "get-aduser : a parameter cannot be found that matches parameter name 'foo'.",
+        "Get-VM -Foo kim",
+        "Get-VM : A parameter cannot be found that matches parameter name 'Foo'.",
+        "get-vm -foo | option-unknown | get-vm : a parameter cannot be found that matches parameter name 'foo'.",
     ),
 ]
 

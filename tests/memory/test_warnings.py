@@ -399,18 +399,20 @@ def test_an_agent_is_warned_before_it_runs_a_command_once_in_a_session(
     place: Place, machine: Callable[[Place], httpx2.Client]
 ) -> None:
     own_project(place)
-    place.twice()
+    unit = unique("nginx")
+    command, error = f"systemctl restart {unit}", f"Failed to restart {unit}.service: Access denied"
+    place.twice(command, error)
     api, key = machine(place), unique("session")
-    told = hook(api, place, key, "systemctl restart nginx")
+    told = hook(api, place, key, command)
     assert told.startswith("<worklore-memory>")
-    assert DENIED in told
+    assert error in told
     assert "(suspected)" in told
-    assert hook(api, place, key, "systemctl restart nginx") == ""
+    assert hook(api, place, key, command) == ""
     session = noted(place, key)["id"]
-    assert hook(api, place, key, "systemctl restart nginx") == ""
-    assert hook(api, place, unique("session"), "systemctl status nginx") == ""
-    assert hook(api, place, unique("session"), f"ssh {place.host} systemctl restart nginx")
-    assert hook(api, place, unique("session"), "ssh elsewhere.example.com systemctl restart nginx") == ""
+    assert hook(api, place, key, command) == ""
+    assert hook(api, place, unique("session"), f"systemctl status {unit}") == ""
+    assert hook(api, place, unique("session"), f"ssh {place.host} {command}")
+    assert hook(api, place, unique("session"), f"ssh elsewhere.example.com {command}") == ""
     (warning,) = place.api.get("/warnings", params={"session_id": session}).json()["items"]
     assert (warning["event"], warning["host"], warning["outcome"]) == ("PreToolUse", place.host, None)
     shown = place.api.get("/injections", params={"session_id": warning["session_id"]}).json()["items"]

@@ -1,20 +1,17 @@
 """Commands that work or fail in an environment, as examples of an insight."""
 
 import uuid
-from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
 
 from sqlalchemy import BigInteger, ForeignKey, Index
 from sqlalchemy.orm import Mapped, backref, mapped_column, relationship
 
 from worklore.kernel.access import through
-from worklore.kernel.context import Context
 from worklore.kernel.db import Created, Record
 from worklore.kernel.resource import Resource
 from worklore.kernel.types import column
 from worklore.knowledge.insight import ENVIRONMENTAL_INSIGHTS, EnvironmentalInsight
-from worklore.knowledge.learned import number
+from worklore.knowledge.learned import numbered
 
 
 class ExampleType(StrEnum):
@@ -44,10 +41,7 @@ class EnvironmentalExample(Created, Record):
     )
 
 
-def check(ctx: Context, example: EnvironmentalExample, _: Mapping[str, Any]) -> None:
-    """A changed example is found by those who keep an index of them."""
-    number(ctx, example)
-
+numbered(EnvironmentalExample)
 
 ENVIRONMENTAL_EXAMPLES = Resource(
     model=EnvironmentalExample,
@@ -58,5 +52,4 @@ ENVIRONMENTAL_EXAMPLES = Resource(
     search=(EnvironmentalExample.command_text, EnvironmentalExample.expected, EnvironmentalExample.actual),
     columns=(EnvironmentalExample.example_type, EnvironmentalExample.command_text, EnvironmentalExample.actual),
     hidden=(EnvironmentalExample.seq,),
-    check=check,
 )

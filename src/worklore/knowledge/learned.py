@@ -3,32 +3,33 @@
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
+from sqlalchemy import Connection, event
+from sqlalchemy.orm import Mapped, Mapper, object_session
+
 from worklore.kernel.access import PrincipalKind
 from worklore.kernel.context import Context
-from worklore.kernel.sequence import take
+from worklore.kernel.sequence import take_on
 
 SEQUENCE: Final = "known_failures"
 """The numbers of patterns and examples, by which an index of them catches up."""
-
-UNHEEDED: Final = frozenset({"corrected", "seq"})
 
 
 class Learned(Protocol):
     """A record that the hub may have learned."""
 
-    corrected: list[str] | None
+    corrected: Mapped[list[str] | None]
 
 
 class Numbered(Protocol):
     """A record that an index reads in the order of commits."""
 
-    seq: int
+    seq: Mapped[int]
 
 
 def touched_by_people(ctx: Context, record: Learned, before: Mapping[str, Any]) -> None:
     """Note which fields somebody other than the hub has changed."""
     if before and ctx.principal.kind is not PrincipalKind.system:
-        record.corrected = sorted({*(record.corrected or ()), *before} - UNHEEDED)
+        record.corrected = sorted({*(record.corrected or ()), *before})
 
 
 def learn(record: Learned, **values: Any) -> bool:
@@ -40,6 +41,13 @@ def learn(record: Learned, **values: Any) -> bool:
     return bool(moved)
 
 
-def number(ctx: Context, record: Numbered) -> None:
-    """Give a record that is about to be stored its number."""
-    record.seq = take(ctx, SEQUENCE, 1)[0]
+def numbered(model: type[Numbered]) -> None:
+    """Let each record of a class take a new number whenever it is stored, by whatever way of the ORM."""
+    event.listen(model, "before_insert", _number)
+    event.listen(model, "before_update", _number)
+
+
+def _number(_: Mapper[Any], connection: Connection, record: Any) -> None:
+    session = object_session(record)
+    if session is not None and session.is_modified(record):
+        record.seq = take_on(connection, SEQUENCE, 1)[0]

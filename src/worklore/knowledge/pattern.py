@@ -18,7 +18,7 @@ from worklore.kernel.context import Context
 from worklore.kernel.db import Record, Stamped
 from worklore.kernel.resource import Resource
 from worklore.kernel.types import Line, column, utcnow
-from worklore.knowledge.learned import number, touched_by_people
+from worklore.knowledge.learned import numbered, touched_by_people
 from worklore.work.bounds import within
 
 
@@ -85,6 +85,9 @@ class FailurePattern(Stamped, Record):
     client: Mapped[Client | None] = relationship(backref=backref("failure_patterns", viewonly=True), viewonly=True)
 
 
+numbered(FailurePattern)
+
+
 def check(ctx: Context, pattern: FailurePattern, before: Mapping[str, Any]) -> None:
     """A pattern belongs to its asset's client; it was first seen before it was last seen, at least once."""
     one_client(ctx, pattern, before)
@@ -94,7 +97,6 @@ def check(ctx: Context, pattern: FailurePattern, before: Mapping[str, Any]) -> N
     pattern.last_seen = pattern.last_seen or pattern.first_seen
     in_order(pattern, "first_seen", "last_seen")
     touched_by_people(ctx, pattern, before)
-    number(ctx, pattern)
 
 
 FAILURE_PATTERNS = Resource(

@@ -15,11 +15,12 @@ from worklore.estate.infrastructure import Infrastructure
 from worklore.kernel.access import SYSTEM
 from worklore.kernel.audit import Tombstone
 from worklore.kernel.context import Context, ReadContext
+from worklore.kernel.sequence import take
 from worklore.kernel.transaction import Database, Operation
 from worklore.kernel.types import uuid7
 from worklore.knowledge.example import EnvironmentalExample, ExampleType
 from worklore.knowledge.insight import Confidence, EnvironmentalInsight
-from worklore.knowledge.learned import learn, number
+from worklore.knowledge.learned import SEQUENCE, learn
 from worklore.knowledge.pattern import FailurePattern
 from worklore.knowledge.solution import ProblemSolution
 from worklore.memory.usage import note_usage, usage_of
@@ -132,8 +133,8 @@ def relearn(ctx: Context, key: str) -> FailurePattern | None:
     judged = judge(signs, newest.class_name, has_solution=solution is not None, wrong=wrong)
     if judged is None:
         failed = sum(sign.kind is EvidenceKind.failed for sign in signs)
-        if pattern is not None and learn(pattern, is_active=False, occurrence_count=failed):
-            number(ctx, pattern)
+        if pattern is not None:
+            learn(pattern, is_active=False, occurrence_count=failed)
         return pattern
     if pattern is None:
         if _was_deleted(ctx, pattern_id(key)):
@@ -143,11 +144,9 @@ def relearn(ctx: Context, key: str) -> FailurePattern | None:
         )
         pattern.infrastructure_id = _asset(ctx, newest.client_id, newest.host)
     rule = rule_of(newest.class_name)
-    # Every field of a new one counts as changed.
-    if learn(pattern, **_pattern_values(newest, judged, rule, solution)) or pattern not in ctx.session:
-        number(ctx, pattern)
-        ctx.session.add(pattern)
-        ctx.session.flush()
+    learn(pattern, **_pattern_values(newest, judged, rule, solution))
+    ctx.session.add(pattern)
+    ctx.session.flush()
     _insight(ctx, pattern, judged, rule, newest)
     ctx.session.flush()
     return pattern
@@ -298,7 +297,6 @@ def _examples(ctx: Context, insight: EnvironmentalInsight, judged: Judgement, ne
             made = EnvironmentalExample(
                 id=uuid7(), insight_id=insight.id, example_type=kind, command_text=text, actual=actual
             )
-            number(ctx, made)
             ctx.session.add(made)
 
 
@@ -336,5 +334,6 @@ def tidy(database: Database, _: Mapping[str, Any]) -> None:
 
 
 def _number(ctx: Context, model: type[FailurePattern | EnvironmentalExample], ids: Sequence[uuid.UUID]) -> None:
-    for record in ctx.session.scalars(select(model).where(model.id.in_(ids), model.seq == 0)):
-        number(ctx, record)
+    table: Any = model.__table__
+    for key, seq in zip(ids, take(ctx, SEQUENCE, len(ids)), strict=True):
+        ctx.session.connection().execute(table.update().where(table.c.id == key, table.c.seq == 0).values(seq=seq))
