@@ -1,4 +1,4 @@
-"""How fast a command is answered with what is known to fail of it, at 10,000 patterns, beside a bare look-up in the run.
+"""How fast a command is answered with what is known to fail of it, at 10,000 patterns, beside a bare look-up.
 
 A hub of its own holds the patterns of 200 clients. Commands that repeat a known failure and commands that repeat none
 are asked in turn over the function that the hooks and the API use, within a read of the database, as the hub does.

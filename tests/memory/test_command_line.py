@@ -11,8 +11,7 @@ from worklore.memory.warn.destructive import UNSAID, is_destructive, unpasteable
 from worklore.memory.warn.evidence import EvidenceKind
 from worklore.memory.warn.failure_class import CLASSES, MAX_SIGNATURE, failure_of, line_of, normalised
 from worklore.memory.warn.judgement import Sign, judge
-from worklore.memory.warn.known import triggers_of
-from worklore.memory.warn.warning import same_host
+from worklore.memory.warn.known import same_host, triggers_of
 
 from datetime import UTC, datetime, timedelta  # isort: skip
 

@@ -7,7 +7,7 @@ gives words that match nothing, so that in doubt nothing is learned and nothing 
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
 
@@ -87,10 +87,11 @@ class Call:
     carries: bool = False
     elevated: bool = False
 
-    @property
-    def words(self) -> frozenset[str]:
-        """Arguments and options in lower case."""
-        return frozenset(word.lower() for word in (*self.arguments, *self.options))
+    words: frozenset[str] = field(init=False, repr=False, compare=False)
+    """Arguments and options in lower case."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "words", frozenset(word.lower() for word in (*self.arguments, *self.options)))
 
 
 @lru_cache(maxsize=4_096)

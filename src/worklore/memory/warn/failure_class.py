@@ -10,6 +10,7 @@ import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil
 from typing import Any, Final
 
@@ -57,6 +58,7 @@ def _read(data: Mapping[str, Any]) -> FailureClass:
 
 
 CLASSES: Final = tuple(_read(data) for data in RULES["class"])
+ANY: Final = any_of(pattern for data in RULES["class"] for pattern in data["patterns"])
 OTHER: Final = FailureClass(
     name="other",
     pattern=re.compile(r"(?!)"),
@@ -93,6 +95,7 @@ _OF_THE_CARRIER: Final = re.compile(r"(?i)^(?:ssh|plink|kex_exchange\w*): |publi
 _ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
+@lru_cache(maxsize=4_096)
 def line_of(message: str, exit_code: int | None = None) -> tuple[FailureClass, str]:
     """The class of an error's text, and the line that says it; of an unknown one its last line.
 
@@ -102,8 +105,9 @@ def line_of(message: str, exit_code: int | None = None) -> tuple[FailureClass, s
     if len(text) > MAX_MESSAGE:
         text = text[: MAX_MESSAGE // 2] + "\n" + text[-MAX_MESSAGE // 2 :]
     lines = [line.strip() for line in text.splitlines() if line.strip()]
+    telling = [line for line in lines if ANY.search(line[:1_000])]
     for rule in CLASSES:
-        for line in lines:
+        for line in telling:
             if rule.pattern.search(line[:1_000]):
                 return rule, line[:MAX_LINE]
     if exit_code == NOT_FOUND:

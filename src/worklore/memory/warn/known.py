@@ -8,8 +8,7 @@ caller's visibility, so a stale index can cost a look but never show what is gon
 
 import threading
 import uuid
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,7 +28,7 @@ UNREAD: Final = -1
 _NEWEST: Final = select(Sequence.value).where(Sequence.name == SEQUENCE)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Known:
     """A failure pattern, or an insight with an example that fails, as the index holds it.
 
@@ -61,10 +60,25 @@ class Known:
                 return True
         return False
 
+    def is_on(self, names: Collection[str]) -> bool:
+        """True where it is bound to a host of one of some names."""
+        return any(same_host(mine, yours) for mine in self.hosts for yours in names)
+
     @property
     def is_local(self) -> bool:
         """True where it is bound to a host."""
         return bool(self.hosts) or self.infrastructure is not None
+
+
+def same_host(one: str, other: str) -> bool:
+    """True for equal names, and for a short name and a full one that begins with it."""
+    if not one or not other:
+        return False
+    if one == other:
+        return True
+    if one.replace(".", "").isdigit() or other.replace(".", "").isdigit() or ("." in one) == ("." in other):
+        return False
+    return one.partition(".")[0] == other.partition(".")[0]
 
 
 def triggers_of(commands: Iterable[object], error: str | None) -> tuple[Trigger, ...]:
@@ -92,19 +106,30 @@ class KnownFailures:
         self._seq = UNREAD
         self._lock = threading.Lock()
         self._held: dict[uuid.UUID, Known] = {}
-        self._by_key: dict[str, dict[uuid.UUID, None]] = defaultdict(dict)
+        self._by_key: dict[str, dict[uuid.UUID | None, dict[uuid.UUID, None]]] = {}
 
     def __len__(self) -> int:
         """Patterns and insights held."""
         return len(self._held)
 
-    def matching(self, ctx: ReadContext, call: Call) -> list[Known]:
-        """What is known of a call, whoever's it is and wherever it holds."""
+    def matching(
+        self, ctx: ReadContext, made: Iterable[Call], clients: Collection[uuid.UUID] | None
+    ) -> list[tuple[Call, list[Known]]]:
+        """What is known of some calls, each once, of some clients and of the installation; of all where None are named.
+
+        Calls of which nothing is known are left out.
+        """
         with self._lock:
             self._catch_up(ctx)
-            ids = {**self._by_key.get(call.head, {}), **self._by_key.get(f"{call.program} *", {})}
-            held = [self._held[key] for key in ids]
-        return [known for known in held if known.fits(call)]
+            found = [(call, [self._held[key] for key in self._named(call, clients)]) for call in dict.fromkeys(made)]
+        fitting = ((call, [known for known in dict.fromkeys(held) if known.fits(call)]) for call, held in found)
+        return [(call, held) for call, held in fitting if held]
+
+    def _named(self, call: Call, clients: Collection[uuid.UUID] | None) -> Iterator[uuid.UUID]:
+        for name in (call.head, f"{call.program} *"):
+            by_client = self._by_key.get(name, {})
+            for client in by_client if clients is None else {*clients, None}:
+                yield from by_client.get(client, ())
 
     def repeats(self, ctx: ReadContext, key: uuid.UUID, made: Iterable[Call]) -> bool:
         """True when one of some calls repeats the known failure of an id."""
@@ -131,11 +156,14 @@ class KnownFailures:
     def _put(self, known: Known) -> None:
         former = self._held.pop(known.id, None)
         for wanted in former.triggers if former else ():
-            self._by_key[wanted.key].pop(known.id, None)
+            self._ids(wanted.key, former.client if former else None).pop(known.id, None)
         if known.triggers:
             self._held[known.id] = known
             for wanted in known.triggers:
-                self._by_key[wanted.key][known.id] = None
+                self._ids(wanted.key, known.client)[known.id] = None
+
+    def _ids(self, key: str, client: uuid.UUID | None) -> dict[uuid.UUID, None]:
+        return self._by_key.setdefault(key, {}).setdefault(client, {})
 
     def _patterns(self, connection: Connection) -> Iterator[Known]:
         columns = (

@@ -93,13 +93,14 @@ def _working(
     local = local_name(ctx, session.machine_id)
     helped = {(row["command_id"], row["pattern_key"]) for row in rows if row["kind"] is EvidenceKind.fixed}
     known = known_failures(ctx)
+    own = [session.client_id] if session.client_id else []
     seen: set[tuple[uuid.UUID, str]] = set(helped)
     for command in commands:
         if not command.succeeded:
             continue
-        for call in command.calls:
+        for call, held_of in known.matching(ctx, command.calls, own):
             host = where(call, command, local)
-            for match in known.matching(ctx, call):
+            for match in held_of:
                 key = match.learned_key
                 mine = match.client == session.client_id and (host in match.hosts or not match.hosts)
                 if key is None or not mine or (command.id, key) in seen:

@@ -156,30 +156,26 @@ WARN: Final = Action(run=warn, name="warn", path="warnings", scope="memory:read"
 
 def look(ctx: ReadContext, situation: Situation) -> list[Caution]:
     """The warnings for a command, the surest and weightiest first."""
-    index = known_failures(ctx)
     found: list[Match] = []
-    for call in dict.fromkeys(calls(situation.command)):
-        matching = [
-            known
-            for known in index.matching(ctx, call)
-            if known.id not in situation.known
-            and (situation.clients is None or known.client is None or known.client in situation.clients)
-        ]
-        if matching:
-            found += _there(ctx, situation, call, matching)
+    for call, held in known_failures(ctx).matching(ctx, calls(situation.command), situation.clients):
+        fresh = [known for known in held if known.id not in situation.known]
+        if fresh:
+            found += _there(ctx, situation, call, fresh)
     return _cautions(ctx, found[:CANDIDATES]) if found else []
 
 
 def _there(ctx: ReadContext, situation: Situation, call: Call, matching: Sequence[Known]) -> list[Match]:
     """Those of the known failures that hold where the call would run."""
     asked = call.host or situation.host
-    names, assets = _place(ctx, situation, asked or situation.local)
-    if not call.host and situation.host and target(host_name(situation.host)) in _LOCAL:
-        names |= {situation.local}
+    name = target(host_name(asked or situation.local))
+    names, assets = {situation.local if name in _LOCAL else name}, set[uuid.UUID]()
+    if not all(known.is_on(names) for known in matching):
+        # By another name, perhaps: it is looked up only where the one that was given does not tell.
+        names, assets = _place(ctx, situation, name, names)
     here: list[Match] = []
     elsewhere: dict[str, list[Known]] = defaultdict(list)
     for known in matching:
-        if known.infrastructure in assets or any(same_host(mine, yours) for mine in known.hosts for yours in names):
+        if known.infrastructure in assets or known.is_on(names):
             here.append(Match(known, call, asked or situation.local))
         elif not known.is_local:
             if situation.clients is not None or known.client is None:
@@ -198,75 +194,65 @@ def _there(ctx: ReadContext, situation: Situation, call: Call, matching: Sequenc
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1", "."})
 
 
-def same_host(one: str, other: str) -> bool:
-    """True for equal names, and for a short name and a full one that begins with it."""
-    if not one or not other:
-        return False
-    if one == other:
-        return True
-    if one.replace(".", "").isdigit() or other.replace(".", "").isdigit() or ("." in one) == ("." in other):
-        return False
-    return one.partition(".")[0] == other.partition(".")[0]
-
-
-def _place(ctx: ReadContext, situation: Situation, asked: str) -> tuple[set[str], set[uuid.UUID]]:
+def _place(ctx: ReadContext, situation: Situation, name: str, names: set[str]) -> tuple[set[str], set[uuid.UUID]]:
     """The names of a host and the assets it may be, among those that the caller sees."""
-    name = target(host_name(asked))
     if not name:
-        return set(), set()
+        return names, set()
     try:
         wanted = Infrastructure.id == uuid.UUID(name)
-        names: set[str] = set()
     except ValueError:
         wanted = (func.lower(Infrastructure.hostname) == name) | (Infrastructure.ip_address == name)
-        names = {name}
-    found = select(Infrastructure.id, Infrastructure.hostname, Infrastructure.ip_address).where(wanted)
-    found = found.where(INFRASTRUCTURE.visible(ctx.principal))
+    found = select(Infrastructure.id, Infrastructure.hostname, Infrastructure.ip_address).where(
+        wanted, INFRASTRUCTURE.visible(ctx.principal)
+    )
     if situation.clients is not None:
         found = found.where(Infrastructure.client_id.in_(sorted(situation.clients)))
-    assets: set[uuid.UUID] = set()
-    for row in ctx.session.execute(found.limit(CANDIDATES)):
-        assets.add(row.id)
-        names |= {host_name(row.hostname), host_name(row.ip_address)} - {""}
-    return names, assets
+    rows = ctx.session.execute(found.limit(CANDIDATES)).all()
+    others = {host_name(text) for row in rows for text in (row.hostname, row.ip_address)} - {""}
+    return names | others, {row.id for row in rows}
 
 
 def _cautions(ctx: ReadContext, found: Sequence[Match]) -> list[Caution]:
     matches = {match.known.id: match for match in reversed(found)}
-    patterns = _patterns(ctx, [key for key, match in matches.items() if match.known.is_pattern])
-    insights = _insights(ctx, [key for key, match in matches.items() if not match.known.is_pattern], patterns)
-    made = [
-        caution
-        for key, match in matches.items()
-        if (caution := _caution(match, patterns.get(key), insights.get(key))) is not None
-    ]
+    there = {
+        **_patterns(ctx, [key for key, match in matches.items() if match.known.is_pattern]),
+        **_insights(ctx, [key for key, match in matches.items() if not match.known.is_pattern]),
+    }
+    # What is not there is gone, hidden or switched off since the index read it.
+    made = [_caution(match, *there[key]) for key, match in matches.items() if key in there]
     made.sort(key=lambda caution: (ORDER[caution.confidence], -caution.priority, -caution.count))
     return made[:MOST]
 
 
-def _patterns(ctx: ReadContext, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, FailurePattern]:
+_Read = tuple[FailurePattern | None, EnvironmentalInsight | None]
+
+
+def _patterns(ctx: ReadContext, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, _Read]:
+    """Active patterns that the caller sees, each with its insight."""
     if not ids:
         return {}
-    there = select(FailurePattern).where(
-        FailurePattern.id.in_(ids), FailurePattern.is_active, FAILURE_PATTERNS.visible(ctx.principal)
+    joined = (EnvironmentalInsight.source_pattern_id == FailurePattern.id) & ENVIRONMENTAL_INSIGHTS.visible(
+        ctx.principal
     )
-    return {pattern.id: pattern for pattern in ctx.session.scalars(there)}
-
-
-def _insights(
-    ctx: ReadContext, ids: Sequence[uuid.UUID], patterns: Iterable[uuid.UUID]
-) -> dict[uuid.UUID, EnvironmentalInsight]:
-    """Insights by their own id, and those of patterns by the pattern's."""
-    there = select(EnvironmentalInsight).where(
-        EnvironmentalInsight.id.in_(ids) | EnvironmentalInsight.source_pattern_id.in_(list(patterns)),
-        ENVIRONMENTAL_INSIGHTS.visible(ctx.principal),
+    found = (
+        select(FailurePattern, EnvironmentalInsight)
+        .outerjoin(EnvironmentalInsight, joined)
+        .where(FailurePattern.id.in_(ids), FailurePattern.is_active, FAILURE_PATTERNS.visible(ctx.principal))
+        .order_by(EnvironmentalInsight.id)
     )
-    return {insight.source_pattern_id or insight.id: insight for insight in ctx.session.scalars(there)}
+    return {row[0].id: (row[0], row[1]) for row in ctx.session.execute(found)}
 
 
-def _caution(match: Match, pattern: FailurePattern | None, insight: EnvironmentalInsight | None) -> Caution | None:
-    if pattern is None and (insight is None or match.known.is_pattern):
-        return None  # gone, hidden or switched off since the index read it
+def _insights(ctx: ReadContext, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, _Read]:
+    if not ids:
+        return {}
+    found = select(EnvironmentalInsight).where(
+        EnvironmentalInsight.id.in_(ids), ENVIRONMENTAL_INSIGHTS.visible(ctx.principal)
+    )
+    return {insight.id: (None, insight) for insight in ctx.session.scalars(found)}
+
+
+def _caution(match: Match, pattern: FailurePattern | None, insight: EnvironmentalInsight | None) -> Caution:
     if insight is not None:
         confidence, weight = insight.confidence_level, insight.priority
     else:
