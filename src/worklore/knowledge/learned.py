@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection, event
-from sqlalchemy.orm import Mapped, Mapper, object_session
+from sqlalchemy.orm import Mapper, object_session
 
 from worklore.kernel.access import PrincipalKind
 from worklore.kernel.context import Context
@@ -17,19 +17,16 @@ SEQUENCE: Final = "known_failures"
 class Learned(Protocol):
     """A record that the hub may have learned."""
 
-    corrected: Mapped[list[str] | None]
-
-
-class Numbered(Protocol):
-    """A record that an index reads in the order of commits."""
-
-    seq: Mapped[int]
+    @property
+    def corrected(self) -> list[str] | None:
+        """The fields that somebody has set."""
+        ...
 
 
 def touched_by_people(ctx: Context, record: Learned, before: Mapping[str, Any]) -> None:
     """Note which fields somebody other than the hub has changed."""
     if before and ctx.principal.kind is not PrincipalKind.system:
-        record.corrected = sorted({*(record.corrected or ()), *before})
+        setattr(record, "corrected", sorted({*(record.corrected or ()), *before}))  # noqa: B010 - mapped, so no plain attribute
 
 
 def learn(record: Learned, **values: Any) -> bool:
@@ -41,7 +38,7 @@ def learn(record: Learned, **values: Any) -> bool:
     return bool(moved)
 
 
-def numbered(model: type[Numbered]) -> None:
+def numbered(model: type[Any]) -> None:
     """Let each record of a class take a new number whenever it is stored, by whatever way of the ORM."""
     event.listen(model, "before_insert", _number)
     event.listen(model, "before_update", _number)

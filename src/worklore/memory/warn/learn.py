@@ -291,7 +291,9 @@ def _examples(ctx: Context, insight: EnvironmentalInsight, judged: Judgement, ne
     stored = select(EnvironmentalExample.example_type, EnvironmentalExample.command_text)
     found = ctx.session.execute(stored.where(EnvironmentalExample.insight_id == insight.id))
     held = {(row.example_type, row.command_text) for row in found}
-    wanted = [(ExampleType.fails, text, newest.line) for text in judged.commands[:1]]
+    wanted: list[tuple[ExampleType, str, str | None]] = [
+        (ExampleType.fails, text, newest.line) for text in judged.commands[:1]
+    ]
     wanted += [(ExampleType.works, text, None) for text in (judged.fix,) if text]
     for kind, text, actual in wanted:
         if (kind, text) not in held and sum(known is kind for known, _ in held) < EXAMPLES:

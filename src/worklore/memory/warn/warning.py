@@ -7,7 +7,7 @@ is said where nothing bears on the command. No text of a warning can be pasted i
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, Final
@@ -26,7 +26,7 @@ from worklore.memory import tokens
 from worklore.memory.capture import ensure_session, session_of
 from worklore.memory.frame import CLOSING, OPENING, neutral
 from worklore.memory.injection import note
-from worklore.memory.recall import named_project
+from worklore.memory.recall import Question, named_project
 from worklore.memory.warn.command_line import Call, calls, target
 from worklore.memory.warn.destructive import unpasteable
 from worklore.memory.warn.evidence import host_name, local_name
@@ -128,7 +128,8 @@ class Match:
 def warn(ctx: Context, body: AboutToRun) -> Cautions:
     """Which known failures a command would repeat on a host, how sure that is, and what to do instead."""
     begun = time.perf_counter()
-    project = named_project(ctx, body) if body.project is not None or body.identity is not None else None
+    about = Question(question=body.command, project=body.project, identity=body.identity)
+    project = named_project(ctx, about) if body.project is not None or body.identity is not None else None
     session = session_of(ctx, body.agent, body.session) if body.agent and body.session else None
     situation = Situation(
         command=body.command,
