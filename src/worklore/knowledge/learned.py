@@ -1,7 +1,7 @@
 """What the hub learned and people correct: their word stands, and every change is found in the order of commits."""
 
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from sqlalchemy import Connection, event
 from sqlalchemy.orm import Mapper, object_session
@@ -14,22 +14,13 @@ SEQUENCE: Final = "known_failures"
 """The numbers of patterns and examples, by which an index of them catches up."""
 
 
-class Learned(Protocol):
-    """A record that the hub may have learned."""
-
-    @property
-    def corrected(self) -> list[str] | None:
-        """The fields that somebody has set."""
-        ...
-
-
-def touched_by_people(ctx: Context, record: Learned, before: Mapping[str, Any]) -> None:
-    """Note which fields somebody other than the hub has changed."""
+def touched_by_people(ctx: Context, record: Any, before: Mapping[str, Any]) -> None:
+    """Note which fields of a record with `corrected` somebody other than the hub has changed."""
     if before and ctx.principal.kind is not PrincipalKind.system:
-        setattr(record, "corrected", sorted({*(record.corrected or ()), *before}))  # noqa: B010 - mapped, so no plain attribute
+        record.corrected = sorted({*(record.corrected or ()), *before})
 
 
-def learn(record: Learned, **values: Any) -> bool:
+def learn(record: Any, **values: Any) -> bool:
     """Set the fields that nobody has corrected; True when one of them has changed."""
     kept = set(record.corrected or ())
     moved = {name: value for name, value in values.items() if name not in kept and getattr(record, name) != value}

@@ -92,8 +92,9 @@ def compress_session(ctx: Context, body: SessionAsked) -> ContextMade:
     kept.title = session.session_title[:TITLE]
     kept.dense_summary = summary
     kept.key_decisions = [one.text for one in decisions(whole)][:MOST]
-    kept.tags = tags(whole, synonyms=_synonyms(ctx), known=_labels(ctx))
-    kept.tokens_before, kept.tokens_after = made.tokens_before, tokens.count(summary)
+    labels, size = tags(whole, synonyms=_synonyms(ctx), known=_labels(ctx)), tokens.count(summary)
+    kept.tags = labels
+    kept.tokens_before, kept.tokens_after = made.tokens_before, size
     kept.content_hash = hashlib.sha256(f"{session.id}\n{whole}".encode()).hexdigest()
     context.check(ctx, kept, {"tags": None} if found else {})
     ctx.session.add(kept)
@@ -101,9 +102,9 @@ def compress_session(ctx: Context, body: SessionAsked) -> ContextMade:
     return ContextMade(
         id=kept.id,
         dense_summary=summary,
-        tags=kept.tags,
+        tags=labels,
         tokens_before=made.tokens_before,
-        tokens_after=kept.tokens_after,
+        tokens_after=size,
     )
 
 

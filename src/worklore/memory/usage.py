@@ -102,14 +102,14 @@ def _grace(by_agent: bool) -> timedelta:
 def _said(ctx: ReadContext, session: WorkSession) -> Iterator[tuple[datetime, bool, list[str]]]:
     """What a session said and did: when, whether by the agent, its terms."""
     windows = select(MemoryWindow.said_at, MemoryWindow.role, MemoryWindow.tokens)
-    for row in ctx.session.execute(windows.where(MemoryWindow.session_id == session.id)):
-        yield row.said_at, row.role is Role.assistant, row.tokens.split()
+    for said_at, role, words in ctx.session.execute(windows.where(MemoryWindow.session_id == session.id)):
+        yield said_at, role is Role.assistant, words.split()
     ran = select(CommandRun.executed_at, CommandRun.command_text).where(CommandRun.session_id == session.id)
-    for row in ctx.session.execute(ran):
-        yield row.executed_at, True, terms(row.command_text)
+    for ran_at, command in ctx.session.execute(ran):
+        yield ran_at, True, terms(command)
     changed = select(FileChange.created_at, FileChange.file_path).where(FileChange.session_id == session.id)
-    for row in ctx.session.execute(changed):
-        yield row.created_at, True, terms(row.file_path)
+    for changed_at, path in ctx.session.execute(changed):
+        yield changed_at, True, terms(path)
 
 
 def _items(ctx: ReadContext, project: uuid.UUID, turns: Collection[str]) -> dict[str, set[str]]:

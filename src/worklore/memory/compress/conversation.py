@@ -146,8 +146,8 @@ def _chosen(pool: Sequence[_Sentence], budget: int) -> list[_Sentence]:
     covered: Counter[str] = Counter()
 
     def adds(sentence: _Sentence) -> float:
-        gain = sum(rarity[word] * COVERED ** covered[word] for word in sentence.words)
-        return sentence.weight * gain / sentence.cost**COST_POWER
+        gain = sum(rarity[word] * math.pow(COVERED, covered[word]) for word in sentence.words)
+        return sentence.weight * gain / math.pow(sentence.cost, COST_POWER)
 
     waiting = [(-adds(sentence), place) for place, sentence in enumerate(pool)]
     heapq.heapify(waiting)

@@ -11,7 +11,9 @@ from worklore.memory.analyse import terms
 
 SUBJECTS: Final[Mapping[str, frozenset[str]]] = {
     subject: frozenset(words.split())
-    for subject, words in tomllib.loads(files(__package__).joinpath("tags.toml").read_text(encoding="utf-8")).items()
+    for subject, words in tomllib.loads(
+        files("worklore.memory.compress").joinpath("tags.toml").read_text(encoding="utf-8")
+    ).items()
 }
 MOST: Final = 8
 RECURS: Final = 2

@@ -246,4 +246,4 @@ def add_evidence(ctx: Context, session_id: uuid.UUID, rows: Sequence[dict[str, A
     table: Any = PatternEvidence.__table__
     for start in range(0, len(stale), BATCH):
         connection.execute(table.delete().where(table.c.id.in_([row.id for row in stale[start : start + BATCH]])))
-    return {row["pattern_key"] for row in fresh} | {row.pattern_key for row in stale}
+    return {str(row["pattern_key"]) for row in fresh} | {row.pattern_key for row in stale}

@@ -230,8 +230,8 @@ class KnownFailures:
             )
 
 
-def _hosts(systems: object) -> frozenset[str]:
-    names = systems if isinstance(systems, list) else ()
+def _hosts(systems: list[Any] | None) -> frozenset[str]:
+    names = systems or ()
     return frozenset(target(host_name(name)) for name in names if isinstance(name, str) and name.strip())
 
 

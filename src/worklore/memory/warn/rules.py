@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from importlib.resources import files
 from typing import Any, Final
 
-RULES: Final[dict[str, Any]] = tomllib.loads(files(__package__).joinpath("rules.toml").read_text(encoding="utf-8"))
+RULES: Final[dict[str, Any]] = tomllib.loads(
+    files("worklore.memory.warn").joinpath("rules.toml").read_text(encoding="utf-8")
+)
 
 
 def any_of(patterns: Iterable[str], flags: re.RegexFlag = re.NOFLAG) -> re.Pattern[str]:
