@@ -376,6 +376,7 @@ OF_A_MOMENT = {
     "store": "a dry run undoes the key that the first secret of a client makes",
     "rotate": "the answer says when",
     "lease": "the answer says until when",
+    "warn": "the answer says how long it took",
 }
 """Verbs whose second answer differs from the first, and why."""
 

@@ -22,7 +22,7 @@ def touched_by_people(ctx: Context, record: Any, before: Mapping[str, Any]) -> N
 
 def learn(record: Any, **values: Any) -> bool:
     """Set the fields that nobody has corrected; True when one of them has changed."""
-    kept = set(record.corrected or ())
+    kept: set[str] = set(record.corrected or ())
     moved = {name: value for name, value in values.items() if name not in kept and getattr(record, name) != value}
     for name, value in moved.items():
         setattr(record, name, value)
