@@ -41,6 +41,7 @@ from worklore_client.wire import Hub
 
 BARE = "bare interpreter"
 GOAL = 2.0
+COMMAND = "ssh srv-01.example.com 'systemctl restart nginx'"
 PROMPT = "The tunnel to the branch office drops again since the firmware update. What did we change last time?"
 
 
@@ -51,7 +52,14 @@ def connected_home() -> Iterator[Path]:
         machine = describe_machine("bench")
         answer = Hub(hub.url).post("auth/setup", {"code": hub.setup_code, "machine": machine})
         home = Path(place) / "home"
-        save(Config(home, hub.url, answer["token"], {"linger_ms": "0", "prompt_ms": "5000", "start_ms": "5000"}))
+        save(
+            Config(
+                home,
+                hub.url,
+                answer["token"],
+                {"linger_ms": "0", "prompt_ms": "5000", "start_ms": "5000", "tool_ms": "5000"},
+            )
+        )
         project = Path(place) / "network"
         (project / ".git").mkdir(parents=True)
         (project / ".git" / "config").write_text('[remote "origin"]\n\turl = https://git.example.com/msp/network.git\n')
@@ -127,6 +135,7 @@ def commands(home: Path) -> dict[str, tuple[list[str], bytes]]:
     measured = {BARE: (bare, b"")}
     for event, entry in entries(home).items():
         stdin = {**about, "hook_event_name": event, "prompt": PROMPT, "source": "startup", "trigger": "auto"}
+        stdin |= {"tool_name": "Bash", "tool_input": {"command": COMMAND}}
         measured[event] = (command_of(entry), json.dumps(stdin).encode())
     return measured
 

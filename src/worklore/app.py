@@ -27,11 +27,14 @@ from worklore.kernel.idempotency import forget_expired
 from worklore.kernel.jobs import Handler, Runner, ensure_repeating
 from worklore.kernel.settings import Settings
 from worklore.kernel.transaction import Database
-from worklore.memory import sweep, vector
+from worklore.memory import figures, sweep, vector
+from worklore.memory.compress import distil
 from worklore.memory.embed import ModelUnavailableError, embedder
 from worklore.memory.recollection import warm
 from worklore.memory.trail.prices import PRICES
 from worklore.memory.trail.prices import load as load_prices
+from worklore.memory.warn import learn
+from worklore.memory.warn.known import known_failures
 from worklore.ops import audit_chain, audit_witness, backup_schedules, backups, hub_key, migrate
 from worklore.ops.api_audit import Journal, Mover
 from worklore.ops.backup import BackupType
@@ -66,6 +69,9 @@ REPEATING: Final[Mapping[str, int]] = {
     "forget-idempotency-keys": 3600,
     "expire-records": 3600,
     "renew-statistics": 86_400,
+    "learn": 15,
+    "tidy-what-was-learned": 3600,
+    "measure-learning": 3600,
     backup_schedules.JOB: backup_schedules.JOB_SECONDS,
     vector.JOB: vector.JOB_SECONDS,
     sweep.JOB: sweep.JOB_SECONDS,
@@ -100,6 +106,9 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "renew-statistics": count_rows,
     vector.JOB: vector.embed_memory,
     sweep.JOB: sweep.job,
+    "learn": learn.study_news,
+    "tidy-what-was-learned": learn.tidy,
+    "measure-learning": figures.measure,
 }
 
 
@@ -142,6 +151,7 @@ def build(settings: Settings, *, upgrade: bool = False) -> Hub:
     Raises:
         UnavailableError: the database, its schema, its folder or the key is not usable; the text says what to do.
     """
+    distil.require(settings.distil)
     try:
         settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
@@ -231,6 +241,7 @@ def _warm(database: Database) -> None:
         log.warning("recall goes by words alone", reason=str(model))
     with database.read(SYSTEM) as ctx:
         warm(ctx)
+        known_failures(ctx).catch_up(ctx)
 
 
 def _prepare(ctx: Context, key: HubKey) -> None:

@@ -31,6 +31,7 @@ from worklore.knowledge.metric import LEARNING_METRICS
 from worklore.knowledge.pattern import FAILURE_PATTERNS
 from worklore.knowledge.solution import PROBLEM_SOLUTIONS
 from worklore.memory.capture import CAPTURE
+from worklore.memory.compressing import COMPRESS_SESSION, MAKE_SNIPPET, STATE_BRIEF
 from worklore.memory.context import CONTEXTS
 from worklore.memory.decision import DECISIONS
 from worklore.memory.found import (
@@ -47,9 +48,13 @@ from worklore.memory.recall import RECALL
 from worklore.memory.redaction import REDACTIONS
 from worklore.memory.snippet import SNIPPETS
 from worklore.memory.source import TRANSCRIPTS
+from worklore.memory.stats import INJECTION_FEEDBACK, MEMORY_STATS
 from worklore.memory.sweep import REDACTION_SWEEPS
 from worklore.memory.trail.shown import TRAIL_OF_SESSION
 from worklore.memory.usage import USAGE_RECORDS
+from worklore.memory.warn.outcome import WARNING_OUTCOME
+from worklore.memory.warn.told import WARNINGS
+from worklore.memory.warn.warning import WARN
 from worklore.memory.window import WINDOWS
 from worklore.ops.api_audit import API_AUDIT
 from worklore.ops.backup import BACKUP_SCHEDULES, BACKUPS
@@ -166,6 +171,7 @@ RESOURCES: Final[tuple[Resource, ...]] = (
     SNIPPETS,
     TRANSCRIPTS,
     USAGE_RECORDS,
+    WARNINGS,
     WINDOWS,
     # tracking
     ARCHIVED_WORK_ITEMS,
@@ -233,6 +239,13 @@ ACTIONS: Final[tuple[Action, ...]] = (
     TOP_SNIPPETS,
     DECISIONS_BY_TAGS,
     RECENT_DECISIONS,
+    WARN,
+    WARNING_OUTCOME,
+    INJECTION_FEEDBACK,
+    MEMORY_STATS,
+    COMPRESS_SESSION,
+    MAKE_SNIPPET,
+    STATE_BRIEF,
     # tracking
     LINK_DEPLOYMENT,
     UNLINK_DEPLOYMENT,

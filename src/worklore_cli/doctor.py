@@ -22,7 +22,7 @@ RECENT = timedelta(days=1)
 _ADVICE = {
     **dict.fromkeys(checkpoints.WHY, "see `audit` above"),
     "hub-unreachable": "the hub did not answer: is it running, is the network there?",
-    "hub-timeout": "the hub took longer than a hook may wait (prompt_ms and start_ms in the configuration)",
+    "hub-timeout": "the hub took longer than a hook may wait (prompt_ms, start_ms and tool_ms in the configuration)",
     "token-expired": "connect again with a new code",
     "token-invalid": "connect again with a new code",
     "answer-401": "connect again with a new code",

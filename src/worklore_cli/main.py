@@ -14,7 +14,17 @@ from rich.markup import escape
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from worklore_cli import capturing, connecting, doctor, hub_process, redacting, replaying, secret, showing
+from worklore_cli import (
+    capturing,
+    connecting,
+    doctor,
+    hub_process,
+    nouns_shown,
+    redacting,
+    replaying,
+    secret,
+    showing,
+)
 from worklore_cli.failure import Failure
 from worklore_cli.nouns import RootGroup
 from worklore_client import checkpoints
@@ -22,7 +32,7 @@ from worklore_client.agent_settings import SettingsRefused
 from worklore_client.config import client_home
 from worklore_client.identity import identity
 from worklore_client.spool import FlushState, note_files
-from worklore_client.wire import HubError
+from worklore_client.wire import HubError, HubRefused
 
 HUB_COMMANDS = {
     "serve": "Start the hub on this machine.",
@@ -204,6 +214,40 @@ def recall(
         say("Nothing is remembered about that in this project")
     cost = f"{answer['tokens']} of {budget} tokens ({answer['tokenizer']})"
     err.print(escape(f"{cost}, {len(answer['items'])} of {answer['searched']} memories, {answer['ms']:.0f} ms"))
+
+
+@app.command()
+def warn(
+    command: Annotated[str, typer.Argument(help="The command you are about to run, in quotation marks.")],
+    *,
+    host: Annotated[
+        str | None, typer.Option(help="Name, address or id of the host it would run on [this one].")
+    ] = None,
+    project: Annotated[str | None, typer.Option(help="Id or slug of a project [the one of this folder].")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask what is known to fail of a command before you run it. Exits with 1 when something is."""
+    config, hub = connecting.connected(client_home())
+    about = None if project else identity(str(Path.cwd()), config.home / "roots.json")
+    try:
+        answer = hub.post("warnings", {"command": command, "host": host, "project": project, "identity": about})
+    except HubRefused as error:
+        if project or error.problem.get("code") != "project-unknown":
+            raise
+        # A folder that is no project's: what is known of the host is told all the same.
+        answer = hub.post("warnings", {"command": command, "host": host})
+    if as_json:
+        print_json(answer)
+    else:
+        for caution in answer["warnings"]:
+            say(nouns_shown.plain(f"{caution['confidence']}: {caution['why']}"))
+            for name in ("error", "instead"):
+                if caution[name]:
+                    say(nouns_shown.plain(f"  {name}: {caution[name]}"))
+        if not answer["warnings"]:
+            say("Nothing is known to fail about that")
+    if answer["warnings"]:
+        raise typer.Exit(1)
 
 
 secrets = typer.Typer(help="Use secrets without seeing them.", no_args_is_help=True)

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from worklore_cli import catalog
 
-BY_HAND: Final = frozenset({"capture", "recall"})
+BY_HAND: Final = frozenset({"capture", "recall", "warn"})
 """Verbs of the hub that have a command made for people."""
 NOUNS: Final = "Nouns (list, show, add, set, rm, import and verbs of their own)"
 VERBS: Final = "Verbs of the hub"

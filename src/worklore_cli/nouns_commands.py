@@ -12,7 +12,15 @@ from rich.console import RenderableType
 from rich.markup import escape
 from typer.core import TyperCommand
 
-from worklore_cli import hub_process, nouns_hub, nouns_listing, nouns_shown, reporting, signing_in
+from worklore_cli import (
+    hub_process,
+    memory_figures,
+    nouns_hub,
+    nouns_listing,
+    nouns_shown,
+    reporting,
+    signing_in,
+)
 from worklore_cli.catalog import Action, Field, Noun, actions_of
 from worklore_cli.catalog_values import parse
 from worklore_cli.failure import Failure
@@ -22,7 +30,10 @@ from worklore_client.wire import HubRefused
 STALE = 412
 CONFLICT = 409
 ASKED_FIRST = frozenset({"destructive"})
-BY_HAND: Mapping[str, Callable[[typer.Typer, Action], None]] = {"credentials/report": reporting.add}
+BY_HAND: Mapping[str, Callable[[typer.Typer, Action], None]] = {
+    "credentials/report": reporting.add,
+    "memory-windows/stats": memory_figures.add,
+}
 """Verbs below a noun that have a command made for people, by their path."""
 
 ON_THE_HUB: Mapping[str, Mapping[str, str]] = {

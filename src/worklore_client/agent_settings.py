@@ -14,8 +14,11 @@ from worklore_client import json_text
 from worklore_client.config import replace_file, write_private
 
 AGENT = "claude-code"
-TIMEOUTS = {"SessionStart": 10, "UserPromptSubmit": 5, "Stop": 5, "PreCompact": 5}
+TIMEOUTS = {"SessionStart": 10, "UserPromptSubmit": 5, "PreToolUse": 5, "Stop": 5, "PreCompact": 5}
 """Seconds after which the agent itself gives a hook up, by event: far above what ours allow themselves."""
+MATCHERS = {"PreToolUse": "Bash"}
+"""The tools before which a hook is run, where it is not run before all: those that run commands."""
+
 HOOK_FILE = Path(__file__).resolve().parent / "hook.py"
 _OURS = "worklore_client/hook.py"
 
@@ -106,7 +109,8 @@ def with_hooks(text: str, wanted: dict[str, dict[str, Any]]) -> tuple[str, list[
         if hooks.member(event) is None:
             text = json_text.append(text, hooks, [], key=event)
             created.append(event)
-        text = json_text.append(text, _member(text, "hooks", event), {"hooks": [entry]})
+        group = {"matcher": MATCHERS[event]} if event in MATCHERS else {}
+        text = json_text.append(text, _member(text, "hooks", event), {**group, "hooks": [entry]})
     return text, created
 
 
@@ -144,9 +148,19 @@ def _without_one(text: str, event: str) -> str | None:
         handlers = group.member("hooks") if group.keys is not None else None
         for position, handler in enumerate(handlers.items if handlers else []):
             if handlers and is_ours(json.loads(text[handler.start : handler.end])):
-                alone = len(handlers.items) == 1 and group.keys == ["hooks"]
+                alone = len(handlers.items) == 1 and _is_our_group(text, event, group)
                 return json_text.remove(text, groups, place) if alone else json_text.remove(text, handlers, position)
     return None
+
+
+def _is_our_group(text: str, event: str, group: json_text.Node) -> bool:
+    """True for a group that holds nothing but what ours has beside its handler."""
+    if group.keys == ["hooks"]:
+        return True
+    node = group.member("matcher")
+    if node is None or event not in MATCHERS or group.keys != ["matcher", "hooks"]:
+        return False
+    return bool(json.loads(text[node.start : node.end]) == MATCHERS[event])
 
 
 def _member(text: str, *path: str) -> json_text.Node:

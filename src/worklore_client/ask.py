@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ANSWER_LIMIT = 65_536
+LIMITS = {"SessionStart": ("start_ms", 1000), "UserPromptSubmit": ("prompt_ms", 300), "PreToolUse": ("tool_ms", 200)}
+"""By event: the setting of how many milliseconds the hub may take to answer, and what it is unless set."""
+
 _PLAIN = bytes(byte for byte in range(0x21, 0x7F) if byte != ord("%"))
 
 
@@ -181,11 +184,12 @@ def watch(home: str, event: str, milliseconds: int) -> _thread.LockType:
 def prompt_memory(home: str, agent: str, event: str, raw: bytes, folder: str) -> None:
     """Ask the hub what the agent should know now and print its answer byte for byte."""
     settings = read_settings(home)
-    starting = event == "SessionStart"
-    limit = settings.get("start_ms" if starting else "prompt_ms", "")
-    lock = watch(home, event, int(limit) if limit.isdigit() else (1000 if starting else 300))
+    name, unless_set = LIMITS[event]
+    limit = settings.get(name, "")
+    lock = watch(home, event, int(limit) if limit.isdigit() else unless_set)
     root, remote, marker = find_project(folder)
     headers = header("X-Worklore-Remote", remote) + header("X-Worklore-Marker", marker)
+    headers += header("X-Worklore-Time", str(time.time_ns() // 1_000_000))
     try:
         answer = ask(settings, f"hooks/{agent}/{event}", headers + header("X-Worklore-Cwd", root), raw)
     except Silent:

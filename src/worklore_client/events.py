@@ -28,7 +28,7 @@ else:
 
 SEPARATOR = "\\" if sys.platform == "win32" else "/"
 
-ASKING = ("SessionStart", "UserPromptSubmit")
+ASKING = ("SessionStart", "UserPromptSubmit", "PreToolUse")
 NOTING = ("Stop", "PreCompact")
 SWITCH = "WORKLORE_HOOKS"
 """Environment variable: ``off`` silences every hook, as in the commands the flusher itself starts."""

@@ -211,7 +211,7 @@ def machine(tmp_path: Path, hub: PretendedHub) -> Machine:
     project = tmp_path / "work" / "firewall"
     project.mkdir(parents=True)
     home = tmp_path / "home"
-    options = {"linger_ms": "0", "retry_s": "0", "prompt_ms": "3000", "start_ms": "3000"}
+    options = {"linger_ms": "0", "retry_s": "0", "prompt_ms": "3000", "start_ms": "3000", "tool_ms": "3000"}
     save(Config(home, hub.url, TOKEN, options))
     return Machine(home, project)
 

@@ -27,7 +27,7 @@ scalars = st.none() | st.booleans() | st.integers() | st.text(max_size=8)
 values = st.recursive(scalars, lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(max_size=6), v, max_size=3))
 handlers = st.fixed_dictionaries({"type": st.just("command"), "command": st.text(max_size=8)})
 groups = st.fixed_dictionaries({"hooks": st.lists(handlers, max_size=2)}, optional={"matcher": st.text(max_size=4)})
-events = st.sampled_from([*WANTED, "PreToolUse", "Notification"])
+events = st.sampled_from([*WANTED, "PostToolUse", "Notification"])
 hooks = st.fixed_dictionaries({}, optional={"hooks": st.dictionaries(events, st.lists(groups, max_size=2), max_size=4)})
 documents = st.tuples(
     st.dictionaries(st.text(max_size=6).filter(lambda key: key != "hooks"), values, max_size=4), hooks

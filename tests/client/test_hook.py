@@ -27,10 +27,11 @@ OURS = {"worklore_client", "worklore_client.events"}
 ALLOWED = {
     "SessionStart": OURS | {"worklore_client.ask", "worklore_client.project", "_socket"},
     "UserPromptSubmit": OURS | {"worklore_client.ask", "worklore_client.project", "_socket"},
+    "PreToolUse": OURS | {"worklore_client.ask", "worklore_client.project", "_socket"},
     "Stop": OURS,
     "PreCompact": OURS,
 }
-ASKING = ["SessionStart", "UserPromptSubmit"]
+ASKING = ["SessionStart", "UserPromptSubmit", "PreToolUse"]
 
 
 @pytest.mark.parametrize("event", ALLOWED)

@@ -214,6 +214,11 @@ FOLLOWS: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     ("user", "role"): frozenset({"generation"}),
     ("user", "is_active"): frozenset({"generation"}),
     ("user", "is_limited"): frozenset({"generation"}),
+    **{
+        (noun, name): frozenset({"corrected"})
+        for noun in ("environmental-insight", "failure-pattern")
+        for name in wire(CATALOG.by_name[noun]).patch.model_fields
+    },
 }
 """What the hub works out anew when a field changes."""
 

@@ -351,6 +351,13 @@ ACTION_BODIES: Mapping[str, Callable[[Rows], dict[str, Any]]] = {
     "find-login": lambda rows: {"login": rows.word()},
     "report": lambda _: {},
     "test": lambda _: {},
+    "warn": lambda _: {"command": "ls"},
+    "outcome": lambda _: {"outcome": "wrong"},
+    "feedback": lambda _: {"useful": False},
+    "stats": lambda _: {},
+    "compress": lambda rows: {"session_id": rows.samples(CATALOG.by_name["memory"])[0]["session_id"]},
+    "make": lambda _: {"text": "We decided to use WireGuard for the tunnels because IPsec drops."},
+    "brief": lambda _: {},
 }
 ONCE = {
     "retry": "a job waits to be retried once",
@@ -370,6 +377,7 @@ OF_A_MOMENT = {
     "store": "a dry run undoes the key that the first secret of a client makes",
     "rotate": "the answer says when",
     "lease": "the answer says until when",
+    "warn": "the answer says how long it took",
 }
 """Verbs whose second answer differs from the first, and why."""
 

@@ -1,4 +1,4 @@
-"""``worklore bench``: measure recall on a data set."""
+"""``worklore bench``: measure recall and compression on a data set."""
 
 import argparse
 import json
@@ -10,7 +10,7 @@ from worklore.kernel.settings import load
 
 def add(commands: Any) -> None:
     """What the command takes."""
-    bench = commands.add_parser("bench", help="measure recall on a data set").add_subparsers(
+    bench = commands.add_parser("bench", help="measure recall and compression on a data set").add_subparsers(
         required=True, metavar="WHAT"
     )
     measured = bench.add_parser("recall", help="evidence recall of a data set's folder, beside FTS5 and grep")
@@ -18,6 +18,10 @@ def add(commands: Any) -> None:
     measured.add_argument("--json", action="store_true")
     measured.add_argument("--database-url", help="measure beside this one (WORKLORE_DATABASE_URL)")
     measured.set_defaults(run=run)
+    compressed = bench.add_parser("compress", help="tokens saved and evidence kept, beside plain truncation")
+    compressed.add_argument("folder", type=Path)
+    compressed.add_argument("--json", action="store_true")
+    compressed.set_defaults(run=run_compress)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -27,4 +31,20 @@ def run(options: argparse.Namespace) -> int:
 
     result = bench_recall(options.folder, options.database_url or load().url)
     print(json.dumps(result, indent=2) if options.json else table(result))  # noqa: T201 - a command's answer
+    return 0
+
+
+def run_compress(options: argparse.Namespace) -> int:
+    """Measure the conversation compressor, and print the figures."""
+    from worklore.kernel.errors import InvalidError  # noqa: PLC0415 - one command needs it
+    from worklore.memory.bench import DatasetError  # noqa: PLC0415 - one command needs it
+    from worklore.memory.compress.bench import run as measure  # noqa: PLC0415 - one command needs it
+    from worklore.memory.compress.bench import table as shown  # noqa: PLC0415 - one command needs it
+
+    try:
+        result = measure(options.folder)
+    except DatasetError as error:
+        hint = "Name a folder with meta.json, documents.jsonl, queries.jsonl."
+        raise InvalidError(f"{error}.", hint=hint) from error
+    print(json.dumps(result, indent=2) if options.json else shown(result))  # noqa: T201 - a command's answer
     return 0

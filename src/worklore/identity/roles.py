@@ -81,6 +81,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         "snippet",
         "transcript",
         "usage-record",
+        "warning",
     ),
     "tracking": (
         "archived-work-item",

@@ -5,7 +5,7 @@ that commit. So whoever sees number ``n`` sees every lower number that will ever
 wait for your commit.
 """
 
-from sqlalchemy import BigInteger, insert, select, update
+from sqlalchemy import BigInteger, Connection, insert, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from worklore.kernel.context import Context
@@ -25,7 +25,11 @@ class Sequence(Base):
 
 def take(ctx: Context, name: str, count: int) -> range:
     """The next ``count`` numbers of a sequence, from 1."""
-    connection = ctx.session.connection()
+    return take_on(ctx.session.connection(), name, count)
+
+
+def take_on(connection: Connection, name: str, count: int) -> range:
+    """As :func:`take`, for those who are within a flush."""
     moved = connection.execute(update(Sequence).where(Sequence.name == name).values(value=Sequence.value + count))
     if moved.rowcount == 0:
         connection.execute(insert(Sequence), [{"name": name, "value": count}])

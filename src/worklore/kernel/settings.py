@@ -65,6 +65,9 @@ class Settings(BaseSettings):
     )
     vault_keys: SecretStr | None = Field(default=None, description="The vault's keys themselves, id:key, in no file.")
     vault_key_command: str | None = Field(default=None, description="A command that prints the vault's keys, id:key.")
+    distil: str = Field(
+        default="off", description="The model that may shorten texts; off, for the hub comes with none."
+    )
     keep_api_audit_days: int = Field(default=90, ge=1, le=36500, description="Days the log of requests is kept.")
     keep_injections_days: int = Field(
         default=365, ge=1, le=36500, description="Days the notes of what agents were told are kept."

@@ -17,6 +17,7 @@ from worklore.kernel.context import Context
 from worklore.kernel.db import Record, Stamped
 from worklore.kernel.resource import Resource
 from worklore.kernel.types import Line, column
+from worklore.knowledge.learned import touched_by_people
 from worklore.knowledge.pattern import FailurePattern
 from worklore.work.bounds import within
 
@@ -59,6 +60,9 @@ class EnvironmentalInsight(Stamped, Record):
     confidence_level: Mapped[Confidence] = column(default=Confidence.likely)
     priority: Mapped[int] = column(default=5, doc="1 to 10; 10 matters most.")
     last_verified: Mapped[datetime | None]
+    corrected: Mapped[list[str] | None] = mapped_column(
+        doc="Fields that somebody has set: what is learned does not change them any more."
+    )
 
     client: Mapped[Client | None] = relationship(
         backref=backref("environmental_insights", viewonly=True), viewonly=True
@@ -75,6 +79,7 @@ def check(ctx: Context, insight: EnvironmentalInsight, before: Mapping[str, Any]
     """An insight belongs to the client of its asset and of the pattern it was drawn from; its priority is in range."""
     one_client(ctx, insight, before)
     within(insight, "priority", 1, 10)
+    touched_by_people(ctx, insight, before)
 
 
 ENVIRONMENTAL_INSIGHTS = Resource(
@@ -103,5 +108,6 @@ ENVIRONMENTAL_INSIGHTS = Resource(
         EnvironmentalInsight.confidence_level,
         EnvironmentalInsight.priority,
     ),
+    server_set=(EnvironmentalInsight.corrected,),
     check=check,
 )

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index
+from sqlalchemy import BigInteger, ForeignKey, Index
 from sqlalchemy.orm import Mapped, backref, mapped_column, relationship
 
 from worklore.clients.client import Client
@@ -18,6 +18,7 @@ from worklore.kernel.context import Context
 from worklore.kernel.db import Record, Stamped
 from worklore.kernel.resource import Resource
 from worklore.kernel.types import Line, column, utcnow
+from worklore.knowledge.learned import numbered, touched_by_people
 from worklore.work.bounds import within
 
 
@@ -45,8 +46,9 @@ class FailurePattern(Stamped, Record):
     """A failure seen more than once, and how to avoid it."""
 
     __tablename__ = "failure_patterns"
-    __table_args__ = tuple(
-        Index(None, name) for name in ("infrastructure_id", "client_id", "pattern_type", "pattern_signature")
+    __table_args__ = (
+        *(Index(None, name) for name in ("infrastructure_id", "client_id", "pattern_type", "pattern_signature", "seq")),
+        Index(None, "learned_key", unique=True),
     )
 
     infrastructure_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("infrastructure.id", ondelete="CASCADE"))
@@ -67,11 +69,23 @@ class FailurePattern(Stamped, Record):
     added_to_insights: Mapped[bool] = column(default=False)
     first_seen: Mapped[datetime] = mapped_column(default=utcnow)
     last_seen: Mapped[datetime] = mapped_column(default=utcnow)
+    learned_key: Mapped[str | None] = mapped_column(
+        Line(64), doc="The evidence that the hub drew it from; empty for one that somebody wrote."
+    )
+    corrected: Mapped[list[str] | None] = mapped_column(
+        doc="Fields that somebody has set: what is learned does not change them any more."
+    )
+    seq: Mapped[int] = column(
+        BigInteger, default=0, doc="Ascends in the order of commits; every change takes a new one."
+    )
 
     infrastructure: Mapped[Infrastructure | None] = relationship(
         backref=backref("failure_patterns", viewonly=True), viewonly=True
     )
     client: Mapped[Client | None] = relationship(backref=backref("failure_patterns", viewonly=True), viewonly=True)
+
+
+numbered(FailurePattern)
 
 
 def check(ctx: Context, pattern: FailurePattern, before: Mapping[str, Any]) -> None:
@@ -82,6 +96,7 @@ def check(ctx: Context, pattern: FailurePattern, before: Mapping[str, Any]) -> N
     pattern.first_seen = pattern.first_seen or pattern.last_seen or ctx.now()
     pattern.last_seen = pattern.last_seen or pattern.first_seen
     in_order(pattern, "first_seen", "last_seen")
+    touched_by_people(ctx, pattern, before)
 
 
 FAILURE_PATTERNS = Resource(
@@ -120,5 +135,7 @@ FAILURE_PATTERNS = Resource(
         FailurePattern.occurrence_count,
         FailurePattern.last_seen,
     ),
+    server_set=(FailurePattern.corrected,),
+    hidden=(FailurePattern.learned_key, FailurePattern.seq),
     check=check,
 )

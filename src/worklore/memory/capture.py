@@ -41,6 +41,7 @@ from worklore.memory.transcript import Turn
 from worklore.memory.units import passages, unit_terms
 from worklore.memory.window import SEQUENCE, WINDOWS, MemoryWindow, Role
 from worklore.work.identity import Folder, identify
+from worklore.work.news import leave_news
 from worklore.work.project import Project
 from worklore.work.session import SESSIONS, WorkSession
 
@@ -149,6 +150,7 @@ def capture(ctx: Context, body: Piece) -> Captured:
     at.malformed = min(at.malformed + body.malformed, INT32 - 1)
     if rows or done:
         summarise(ctx, session, said_in(rows))
+    leave_news(ctx, session.id)
     ctx.session.flush()
     rewritten = rewrite(ctx, transcript, [turn for turn in said if turn.uuid in known]) if again else 0
     store(ctx, rows, client_id=transcript.client_id)

@@ -27,7 +27,8 @@ class Injection(Created, Base):
     source_uuid: Mapped[str] = mapped_column(Line(100), doc="The turn that was shown.")
     why: Mapped[str] = mapped_column(Line(200))
     tokens: Mapped[int] = mapped_column(doc="Tokens of the whole text the turn was part of.")
-    useful: Mapped[bool | None]
+    useful: Mapped[bool | None] = mapped_column(doc="What the agent or a person said of it.")
+    used: Mapped[bool | None] = mapped_column(doc="Its rare words came up in what the session said afterwards.")
 
 
 INJECTIONS = Resource(
@@ -35,8 +36,15 @@ INJECTIONS = Resource(
     name="injection",
     plural="injections",
     visible=through(Injection.session_id, WorkSession, SESSIONS.visible),
-    filters=(Injection.session_id, Injection.event, Injection.source_uuid),
-    columns=(Injection.event, Injection.source_uuid, Injection.why, Injection.tokens),
+    filters=(
+        Injection.session_id,
+        Injection.event,
+        Injection.source_uuid,
+        Injection.useful,
+        Injection.used,
+        Injection.created_at,
+    ),
+    columns=(Injection.event, Injection.source_uuid, Injection.why, Injection.tokens, Injection.used, Injection.useful),
     verbs=READ_ONLY,
 )
 

@@ -30,6 +30,7 @@ from worklore.kernel.transaction import Database
 from worklore.kernel.types import utcnow
 from worklore.memory.injection import Injection
 from worklore.memory.trail.store import CAPTURED
+from worklore.memory.warn.told import CommandWarning
 from worklore.ops.api_audit import ApiAuditEntry
 
 BATCH: Final = 500
@@ -70,6 +71,7 @@ def kept(*, api_audit: int, injections: int, events: int, tombstones: int, jobs:
     return (
         Kept(ApiAuditEntry, api_audit, lambda moment: ApiAuditEntry.timestamp < moment),
         Kept(Injection, injections, lambda moment: _made_before(Injection.id, Injection.created_at, moment)),
+        Kept(CommandWarning, injections, lambda moment: CommandWarning.created_at < moment),
         Kept(OutboxEvent, events, lambda moment: OutboxEvent.delivered_at < moment),
         Kept(
             Tombstone,

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 from urllib.parse import unquote
 
@@ -11,17 +13,21 @@ from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy.exc import DBAPIError
 from starlette.background import BackgroundTask
 
-from worklore.kernel.context import ReadContext
+from worklore.kernel.context import Context, ReadContext
 from worklore.kernel.errors import HubError, InvalidError, NotFoundError, named
 from worklore.kernel.wire import CleanStr, clean_text
-from worklore.memory.brief import Asker, Telling, Told, bearing, brief, telling, write_down
-from worklore.memory.capture import CursorOf, cursor
+from worklore.memory.brief import CHECK_SESSION, Asker, Telling, bearing, brief, telling, write_down
+from worklore.memory.capture import CursorOf, cursor, ensure_session, session_of
+from worklore.memory.warn.warning import Log, before_running, write_down_warnings
 from worklore.ops.audit_chain import HandedOut
 from worklore.surfaces.http import Gateway, read_body
 from worklore.work.identity import Folder, find_project
 
 AGENTS: Final = frozenset({"claude-code"})
-EVENTS: Final = frozenset({"SessionStart", "UserPromptSubmit"})
+BEFORE_A_TOOL: Final = "PreToolUse"
+EVENTS: Final = frozenset({"SessionStart", "UserPromptSubmit", BEFORE_A_TOOL})
+CLOCK_FAULT: Final = timedelta(days=3650)
+"""A clock that differs more from the hub's is none."""
 AN_EVENT: Final = {
     "session_id": "a1",
     "cwd": "/srv/portal",
@@ -64,10 +70,10 @@ def routes(gateway: Gateway, newest: Callable[[], HandedOut | None]) -> APIRoute
             raise NotFoundError(f"There is no hook {named(event)} of {named(agent)}.", code="hook-unknown")
         given = _given(await read_body(request))
         folder = _folder(request, given)
-        prompt = _text(given, "prompt")[:MAX_PROMPT]
         session = _text(given, "session_id")[:200] or "unknown"
+        told_at = _clock(request)
 
-        def look_up(ctx: ReadContext) -> tuple[Asker, Told, Telling] | None:
+        def look_up(ctx: ReadContext) -> tuple[_Answer, Telling] | None:
             under_way = telling(ctx, agent, session)
             with under_way.lock:
                 # Copied before the first look at the database: what goes from it later is in what we see there.
@@ -76,26 +82,28 @@ def routes(gateway: Gateway, newest: Callable[[], HandedOut | None]) -> APIRoute
                 if project is None:
                     return None
                 asker = Asker(agent, session, project, being_told)
-                told = brief(ctx, asker) if event == "SessionStart" else bearing(ctx, asker, prompt)
-                under_way.turns.update(told.why)
-            return asker, told, under_way
+                found = (
+                    _warned(ctx, asker, given, told_at) if event == BEFORE_A_TOOL else _told(ctx, asker, event, given)
+                )
+                under_way.turns.update(found.names)
+            return found, under_way
 
-        found = await gateway.read(request, "memory:read", look_up, long=True)
-        if found is None or not found[1].text:
+        looked_up = await gateway.read(request, "memory:read", look_up, long=True)
+        if looked_up is None or not looked_up[0].text:
             return Response(b"")
-        asker, told, under_way = found
+        found, under_way = looked_up
 
         async def noted() -> None:
             try:
-                await gateway.write(request, "memory:read", lambda ctx: write_down(ctx, asker, event, told))
+                await gateway.write(request, "memory:read", found.note)
             except (HubError, DBAPIError) as error:
                 # The agent has its answer; the turns may be told a second time.
                 log.warning("what was told could not be noted", error=type(error).__name__)
             finally:
-                under_way.turns.difference_update(told.why)
+                under_way.turns.difference_update(found.names)
 
-        answer = {"hookSpecificOutput": {"hookEventName": event, "additionalContext": told.text}}
-        headers = {"x-worklore-tokens": str(told.tokens)}
+        answer = {"hookSpecificOutput": {"hookEventName": event, "additionalContext": found.text}}
+        headers = {"x-worklore-tokens": str(found.tokens)}
         # The agent waits for the text, not for the note of it.
         return Response(orjson.dumps(answer), headers=headers, background=BackgroundTask(noted))
 
@@ -111,6 +119,51 @@ def routes(gateway: Gateway, newest: Callable[[], HandedOut | None]) -> APIRoute
         return Synced(**found.model_dump(), checkpoint=newest())
 
     return router
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What an agent is told, what that is by name while it is under way, and how it is noted."""
+
+    text: str
+    tokens: int
+    names: frozenset[str]
+    note: Callable[[Context], None]
+
+
+def _told(ctx: ReadContext, asker: Asker, event: str, given: dict[str, Any]) -> _Answer:
+    prompt = _text(given, "prompt")[:MAX_PROMPT]
+    told = brief(ctx, asker) if event == "SessionStart" else bearing(ctx, asker, prompt)
+    return _Answer(told.text, told.tokens, frozenset(told.why), lambda ctx: write_down(ctx, asker, event, told))
+
+
+def _warned(ctx: ReadContext, asker: Asker, given: dict[str, Any], told_at: datetime) -> _Answer:
+    """The warnings for the command that an agent is about to run; a tool that runs none gets none."""
+    tool = given.get("tool_input")
+    command = _text(cast("dict[str, Any]", tool), "command") if isinstance(tool, dict) else ""
+    session = session_of(ctx, asker.agent, asker.key)
+    warned = before_running(
+        ctx, asker.project, command, session_id=session.id if session else None, being_told=asker.being_told
+    )
+
+    def note(ctx: Context) -> None:
+        if asker.key == CHECK_SESSION:
+            return
+        session = ensure_session(ctx, asker.agent, asker.key, asker.project)
+        entry = Log(BEFORE_A_TOOL, session.id, asker.project.client_id, told_at)
+        write_down_warnings(ctx, entry, warned.found, warned.tokens)
+
+    return _Answer(warned.text, warned.tokens, warned.names, note)
+
+
+def _clock(request: Request) -> datetime:
+    """The time by the asking machine's clock, which stands in its transcripts too; the hub's where it tells none."""
+    now = datetime.now(UTC)
+    text = request.headers.get("x-worklore-time", "")
+    if not (text.isascii() and text.isdigit() and len(text) <= len("9999999999999")):
+        return now
+    told = datetime.fromtimestamp(int(text) / 1000, UTC)
+    return told if abs(told - now) < CLOCK_FAULT else now
 
 
 def _given(body: bytes) -> dict[str, Any]:

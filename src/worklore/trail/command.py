@@ -16,6 +16,7 @@ from worklore.kernel.context import Context
 from worklore.kernel.db import Record
 from worklore.kernel.resource import Resource
 from worklore.kernel.types import Line, column, utcnow
+from worklore.work.news import leave_news
 from worklore.work.session import SESSIONS, WorkSession
 from worklore.work.traced import Traced, traced
 from worklore.work.work_item import WorkItem
@@ -60,9 +61,10 @@ class CommandRun(Traced, Record):
 
 
 def check(ctx: Context, command: CommandRun, before: Mapping[str, Any]) -> None:
-    """Work item and asset are of the session's client; a duration is not negative."""
+    """Work item and asset are of the session's client; what the command says is learned from soon."""
     not_negative(command, "duration_ms")
     one_client(ctx, command, before, shared={"infrastructure_id"})
+    leave_news(ctx, command.session_id)
 
 
 COMMANDS = Resource(

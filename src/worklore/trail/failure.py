@@ -16,6 +16,7 @@ from worklore.kernel.context import Context
 from worklore.kernel.db import Created, Record
 from worklore.kernel.resource import Resource
 from worklore.kernel.types import Line, column
+from worklore.work.news import leave_news
 from worklore.work.session import SESSIONS, WorkSession
 from worklore.work.traced import Traced, traced
 from worklore.work.work_item import WORK_ITEMS, WorkItem
@@ -63,9 +64,10 @@ class OperationFailure(Traced, Created, Record):
 
 
 def check(ctx: Context, failure: OperationFailure, before: Mapping[str, Any]) -> None:
-    """The work item is of the session's client; the time of resolution is kept with ``resolved``."""
+    """The work item is of the session's client; the time of resolution is kept; it is learned from."""
     one_client(ctx, failure, before)
     keep_stamp(ctx, failure, before, "resolved_at", ended=bool(failure.resolved))
+    leave_news(ctx, failure.session_id)
 
 
 OPERATION_FAILURES = Resource(
