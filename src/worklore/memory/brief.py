@@ -18,9 +18,9 @@ from worklore.memory import redaction
 from worklore.memory.analyse import terms
 from worklore.memory.capture import ensure_session, session_of
 from worklore.memory.injection import note, told
-from worklore.memory.pack import Excerpt, Packed, pack
+from worklore.memory.pack import Excerpt, Packed
 from worklore.memory.rank import Hit
-from worklore.memory.recall import read_excerpts, search
+from worklore.memory.recall import fitting, read_excerpts, search
 from worklore.memory.window import MemoryWindow, Role
 from worklore.work.project import Project
 from worklore.work.session import WorkSession
@@ -111,10 +111,10 @@ def brief(ctx: ReadContext, asker: Asker) -> Told:
 
 def _short(excerpts: list[Excerpt], budget: int) -> Packed:
     """What fits the budget and the agents' limit on characters, which code and tables reach before the budget."""
-    packed = pack(excerpts, budget)
+    packed = fitting(excerpts, budget)
     while len(packed.text) > MAX_CHARACTERS:
         budget -= budget // 4
-        packed = pack(excerpts, budget)
+        packed = fitting(excerpts, budget)
     return packed
 
 

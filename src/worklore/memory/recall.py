@@ -7,7 +7,7 @@ stale index can cost a place but never show what is gone or hidden.
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final
@@ -24,7 +24,7 @@ from worklore.kernel.types import iso
 from worklore.kernel.wire import Clean, WireModel
 from worklore.memory.dates import Interval
 from worklore.memory.embed import ModelUnavailableError, embedder
-from worklore.memory.pack import Excerpt, Packed, pack
+from worklore.memory.pack import Excerpt, Packed, Shown, pack
 from worklore.memory.rank import Hit
 from worklore.memory.recollection import recollection
 from worklore.memory.redaction import asked, told
@@ -210,7 +210,27 @@ class Found:
 
     def packed(self, budget: int) -> Packed:
         """What of it fits a budget of tokens."""
-        return pack(self.excerpts, budget)
+        return fitting(self.excerpts, budget)
+
+
+def fitting(excerpts: list[Excerpt], budget: int) -> Packed:
+    """What of ranked excerpts fits a budget of tokens, without what today's rules would not store any more.
+
+    Only what would be told is judged: that costs more than to rank.
+    """
+    packed = pack(excerpts, budget)
+    while stale := {shown.excerpt.turn for shown in packed.shown if _is_stale(shown)}:
+        excerpts = [
+            replace(excerpt, parts=tuple(map(told, excerpt.parts))) if excerpt.turn in stale else excerpt
+            for excerpt in excerpts
+        ]
+        packed = pack(excerpts, budget)
+    return packed
+
+
+def _is_stale(shown: Shown) -> bool:
+    parts = shown.excerpt.parts
+    return any(told(parts[place]) != parts[place] for place in shown.parts)
 
 
 def search(
@@ -263,7 +283,7 @@ def _excerpt(row: Any, texts: dict[int, str], machine: str) -> Excerpt:
     return Excerpt(
         turn=row.source_uuid,
         part=places.index(row.part),
-        parts=tuple(told(texts[place]) for place in places),
+        parts=tuple(texts[place] for place in places),
         session=str(row.session_id),
         ordinal=row.ordinal,
         time=row.said_at,

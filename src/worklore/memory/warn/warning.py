@@ -27,6 +27,7 @@ from worklore.memory.capture import ensure_session, session_of
 from worklore.memory.frame import CLOSING, OPENING, neutral
 from worklore.memory.injection import note
 from worklore.memory.recall import Question, named_project
+from worklore.memory.redaction import told
 from worklore.memory.warn.command_line import Call, calls, target
 from worklore.memory.warn.destructive import unpasteable
 from worklore.memory.warn.evidence import host_name, local_name
@@ -291,8 +292,8 @@ def _why(match: Match, count: int, last: datetime | None) -> str:
 
 
 def _safe(text: str, most: int = TEXT) -> str:
-    """A text as it may stand in a warning: one line, bounded, without our own tag, nothing that could be pasted."""
-    kept = " ".join(unpasteable(text).split())
+    """A text as it may stand in a warning: one bounded line, no secret, no tag of ours, nothing to be pasted."""
+    kept = " ".join(unpasteable(told(text)).split())
     return neutral(kept if len(kept) <= most else kept[: most - 1] + "…")
 
 
