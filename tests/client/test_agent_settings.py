@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from worklore_client import json_text
 from worklore_client.agent_settings import (
+    MATCHERS,
     SettingsRefused,
     apply_connect,
     apply_disconnect,
@@ -51,7 +52,8 @@ def test_what_goes_in_comes_out_byte_for_byte(document: dict[str, Any], layout: 
     changed, created = with_hooks(text, WANTED)
     after = json.loads(changed)
     for event, entry in WANTED.items():
-        assert after["hooks"][event][-1] == {"hooks": [entry]}
+        matcher = {"matcher": MATCHERS[event]} if event in MATCHERS else {}
+        assert after["hooks"][event][-1] == {**matcher, "hooks": [entry]}
         assert after["hooks"][event][:-1] == document.get("hooks", {}).get(event, [])
     assert {key: value for key, value in after.items() if key != "hooks"} == {
         key: value for key, value in document.items() if key != "hooks"

@@ -300,6 +300,7 @@ UNOFFERED = {
     "idempotency_keys": KERNEL,
     "infrastructure_tags": "a link, made and removed by the verbs tag and untag",
     "outbox_events": KERNEL,
+    "memory_vectors": "made from the windows in the background: a recall says how much of it there is",
     "pattern_evidence": "what a failure pattern was drawn from: told by its counts",
     "refresh_tokens": "told and ended by their refresh-family",
     "restore_epochs": KERNEL,
