@@ -108,7 +108,7 @@ ODD = [
 def test_odd_files_come_back_as_they_were(tmp_path: Path, text: bytes | None) -> None:
     home, path = prepared(tmp_path, text)
     apply_connect(home, *plan_connect(home, path))
-    assert len(installed(path)) == 4
+    assert len(installed(path)) == len(WANTED)
     if text is not None:
         assert backup_path(path).read_bytes() == text
     apply_disconnect(home, plan_disconnect(home, path))
@@ -151,7 +151,7 @@ def test_another_interpreter_replaces_the_entries_and_keeps_the_first_backup(
     assert change.needed
     apply_connect(home, change, created)
     assert {entry[0]["command"] for entry in installed(path).values()} == {"/opt/new/bin/python"}
-    assert [len(entry) for entry in installed(path).values()] == [1, 1, 1, 1]
+    assert [len(entry) for entry in installed(path).values()] == [1] * len(WANTED)
     apply_disconnect(home, plan_disconnect(home, path))
     assert path.read_text() == '{"model": "opus"}'
 
@@ -185,6 +185,6 @@ def test_a_link_to_the_settings_stays_a_link_and_the_mode_stays(tmp_path: Path) 
     apply_connect(home, *plan_connect(home, path))
     assert path.is_symlink()
     assert real.stat().st_mode & 0o777 == 0o640
-    assert len(installed(path)) == 4
+    assert len(installed(path)) == len(WANTED)
     apply_disconnect(home, plan_disconnect(home, path))
     assert (path.is_symlink(), real.read_text()) == (True, "{}")
