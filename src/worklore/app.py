@@ -125,6 +125,7 @@ class Hub:
     witness: audit_chain.Witness
     vault: Vault
     watch: Watch
+    warming: Thread
     app: ASGIApp
 
     def setup_code(self) -> str | None:
@@ -137,6 +138,8 @@ class Hub:
 
     def close(self) -> None:
         """Finish what runs and let go of the database."""
+        if self.warming.ident is not None:
+            self.warming.join()  # a process must not end while the embedding model is being loaded
         self.runner.stop()
         self.requests.stop()
         self.uses.stop()
@@ -190,18 +193,20 @@ def build(settings: Settings, *, upgrade: bool = False) -> Hub:
     witness.testify(always=True)
     watch = Watch(database, vault, VERSION)
 
+    warming = Thread(target=_warm, args=(database,), name="warm-memory", daemon=True)
+
     def start() -> None:
         watch.start()
         runner.start()
         requests.start()
         uses.start()
         witness.start()
-        Thread(target=_warm, args=(database,), name="warm-memory", daemon=True).start()
+        warming.start()
 
     behind, dispatch = create_app(gateway, settings, on_start=start, newest=lambda: witness.newest)
     answers = Faults(BoundedHead(Front(behind, dispatch, on_error)))
     app = SafeHeaders(ApiAudit(answers, journal, Bodies(ROOT, CATALOG)))
-    return Hub(settings, database, gateway, runner, requests, uses, witness, vault, watch, app)
+    return Hub(settings, database, gateway, runner, requests, uses, witness, vault, watch, warming, app)
 
 
 def _reserve(database: Database, settings: Settings) -> None:

@@ -58,6 +58,7 @@ HUB_STOPPED = {
     "worklore keys add                    # a new key in the keyring, known to the database, used for nothing yet",
     "worklore keys rewrap --deep --client installation",
     "worklore import netbox netbox.json --dry-run",
+    "worklore memory sweep --dry-run",
     "worklore db current          # where the schema stands; exit code 1 when it is not up to date",
     "worklore db downgrade -1             # one revision; or the name of one, or base for none at all",
     "worklore backup restore FILE",

