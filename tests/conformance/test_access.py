@@ -92,7 +92,9 @@ def test_each_verb_asks_for_its_scope(noun: Resource, sqlite_rows: Any, sqlite_h
         ("GET", f"/{noun.plural}/{key}", Verb.get),
         ("GET", f"/{noun.plural}", Verb.list),
     ):
-        if verb not in noun.verbs and (method, route) != ("POST", "/warnings"):  # where a warning is asked for
+        if (method, route) == ("POST", "/warnings"):  # where a warning is asked for
+            continue
+        if verb not in noun.verbs:
             assert sqlite_rows.api.request(method, route).status_code in {404, 405}, (method, route)
             continue
         body: Any = [{"id": key}] if route == f"/{noun.plural}" and method in {"PATCH", "DELETE"} else {}
