@@ -63,8 +63,10 @@ class Campaign:
             for path in paths:
                 self._drive(path)
             self._eager = 0.9
-            stored = stored or self._hub.counts()
-        self.grown = {name: rows - stored[name] for name, rows in self._hub.counts().items() if rows != stored[name]}
+            stored = stored or self._hub.counts(killed=True)
+        self.grown = {
+            name: rows - stored[name] for name, rows in self._hub.counts(killed=True).items() if rows != stored[name]
+        }
 
     def _drive(self, path: Path) -> None:
         session, found = steps(path)

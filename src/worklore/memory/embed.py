@@ -18,6 +18,7 @@ from importlib import import_module
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 
 import numpy as np
@@ -28,6 +29,7 @@ MODEL: Final = "all-MiniLM-L6-v2/int8/96"
 
 MODEL_DIGEST: Final = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
 TOKENIZER_DIGEST: Final = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
+_TOKENIZER: Final = "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json"
 FULL: Final = 384
 DIMENSIONS: Final = 96
 MAX_TOKENS: Final = 256
@@ -119,9 +121,6 @@ class Embedder:
         return Embedding(whole, np.rint(_unit(tokens @ self._projection) * 127).astype(np.int8), spans)
 
 
-_TOKENIZER: Final = "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json"
-
-
 def _unit(vectors: Vector) -> Vector:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit: Vector = (vectors / np.maximum(lengths, 1e-9)).astype(np.float32)
@@ -153,9 +152,17 @@ def _missing(package: str) -> ModelUnavailableError:
     return ModelUnavailableError(f"{package} is not installed. Run: pip install 'worklore[semantic]'")
 
 
-@lru_cache(maxsize=1)
+_LOADING: Final = Lock()
+
+
 def embedder() -> Embedder | ModelUnavailableError:
-    """This process's model, loaded once; or why there is none."""
+    """This process's model, loaded once, whoever asks first; or why there is none."""
+    with _LOADING:
+        return _loaded()
+
+
+@lru_cache(maxsize=1)
+def _loaded() -> Embedder | ModelUnavailableError:
     try:
         return Embedder()
     except ModelUnavailableError as error:

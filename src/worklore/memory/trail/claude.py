@@ -18,6 +18,7 @@ from worklore.memory.trail.step import (
     MAX_OPEN,
     MAX_OUTPUT,
     MAX_PLAN,
+    MAX_SUMMARY,
     MAX_TITLE,
     Act,
     Call,
@@ -46,8 +47,6 @@ EDITORS: Final = frozenset({"Edit", "Write", "MultiEdit", "NotebookEdit"})
 ANSWERS: Final = frozenset({"BashOutput", "TaskOutput"})
 TYPED: Final = "!"
 """What a command that a person typed is called while it waits for its output."""
-
-MAX_SUMMARY: Final = 20_000
 
 ITEM_STATES: Final = frozenset({"pending", "in_progress", "completed"})
 

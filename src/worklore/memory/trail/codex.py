@@ -18,6 +18,7 @@ from worklore.memory.trail.step import (
     MAX_ITEMS,
     MAX_OPEN,
     MAX_OUTPUT,
+    MAX_SUMMARY,
     MAX_TITLE,
     Act,
     Call,
@@ -41,7 +42,6 @@ from worklore.memory.transcript import Turn, moment
 COMMANDS: Final = frozenset({"shell", "shell_command", "exec_command", "local_shell", "container.exec", "unified_exec"})
 LIST: Final = "update_plan"
 PATCH: Final = "apply_patch"
-MAX_SUMMARY: Final = 20_000
 MAX_PATCH: Final = 200_000
 
 _NOT_SAID: Final = (

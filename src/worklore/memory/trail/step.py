@@ -19,8 +19,9 @@ MAX_COMMAND: Final = 4_000
 MAX_OUTPUT: Final = 2_000
 MAX_ERROR: Final = 1_000
 MAX_PLAN: Final = 8_000
+MAX_SUMMARY: Final = 20_000
 MAX_TITLE: Final = 300
-"""Characters that are kept of a command, of what it printed, of an error, of a plan and of an item of a list."""
+"""Characters that are kept of a command, its output, an error, a plan, a program's summary, and an item of a list."""
 
 MAX_OPEN: Final = 64
 MAX_ITEMS: Final = 100
