@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import httpx2
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import event, func, select, update
 
 from tests.conftest import TestHub, unique
 from tests.memory.test_capture import post, rows
@@ -257,3 +257,23 @@ def test_every_text_that_comes_from_sessions_is_swept() -> None:
     assert set(columns["memory"]) == {"author", "text", "git_branch"}
     assert {"command_text", "output_summary", "error_message"} <= set(columns["command"])
     assert {"stack_trace", "request_data", "response_data"} <= set(columns["operation-failure"])
+
+
+def test_the_vault_is_looked_at_once_for_all_texts_of_a_change(hub: TestHub, api: httpx2.Client) -> None:
+    looks: list[str] = []
+
+    def note(*told: Any) -> None:
+        if "sum(credentials.version)" in told[2]:
+            looks.append(told[2])
+
+    session = api.post("/sessions", json={"session_title": unique("session")}).json()["id"]
+    event.listen(hub.database.writing, "before_cursor_execute", note)
+    try:
+        several = [
+            {"session_id": session, "command_text": f"ping {n}", "output_summary": f"answer {n}"} for n in range(20)
+        ]
+        answer = api.post("/commands", json=several)
+    finally:
+        event.remove(hub.database.writing, "before_cursor_execute", note)
+    assert answer.status_code == 201, answer.text
+    assert len(looks) == 1

@@ -21,13 +21,16 @@ from worklore.kernel.db import Base, Created
 from worklore.kernel.resource import READ_ONLY, Resource
 from worklore.kernel.types import Line, uuid7
 from worklore.vault.credential import Credential
-from worklore.vault.known import known_secrets
+from worklore.vault.known import KnownSecrets, known_secrets
 from worklore_redact import engine
 from worklore_redact.engine import MARK, State
 from worklore_redact.rules import rules
 from worklore_redact.values import redact_json
 
 VAULT_SECRET: Final = "vault-secret"  # noqa: S105 - the name of a mark
+REFRESHED: Final = "known-secrets-refreshed"
+"""Where a unit of work notes that it has brought the vault's secrets up to date."""
+
 KEPT_TEXTS: Final = 4_096
 """Texts on their way out whose judgement is remembered: windows are told again and again."""
 
@@ -76,12 +79,9 @@ def received(
 
 def without_secrets(ctx: Context, value: Any, found: Counter[str]) -> Any:
     """A text or JSON value without the vault's secrets and what the rules find; ``found`` is added to."""
-    known = known_secrets(ctx)
+    known = _up_to_date(ctx)
     if known is None:
         return redact_json(value, found)
-    opened = known.refresh(ctx)
-    if opened:
-        record_event(ctx, "match", Credential.__tablename__, None, {"opened": opened, "purpose": "redaction"})
 
     def each(text: str) -> engine.Redaction:
         clean, count = known.take_out(text, engine.mark(VAULT_SECRET))
@@ -92,6 +92,17 @@ def without_secrets(ctx: Context, value: Any, found: Counter[str]) -> Any:
         return engine.Redaction(done.text, state, {**done.found, VAULT_SECRET: count})
 
     return redact_json(value, found, each)
+
+
+def _up_to_date(ctx: Context) -> KnownSecrets | None:
+    """The vault's secrets as they are when a unit of work first asks: it may store hundreds of texts."""
+    known = known_secrets(ctx)
+    if known is not None and not ctx.info.get(REFRESHED):
+        ctx.info[REFRESHED] = True
+        opened = known.refresh(ctx)
+        if opened:
+            record_event(ctx, "match", Credential.__tablename__, None, {"opened": opened, "purpose": "redaction"})
+    return known
 
 
 def note(
