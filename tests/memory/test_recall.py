@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import httpx2
+import pytest
 from sqlalchemy import select
 
 from tests.conftest import TestHub, unique
@@ -16,6 +17,7 @@ from worklore.kernel.access import SYSTEM
 from worklore.kernel.context import Context
 from worklore.kernel.types import utcnow
 from worklore.memory import tokens
+from worklore.memory.index import Index
 from worklore.memory.recollection import recollection, warm
 from worklore.work.session import WorkSession
 
@@ -205,3 +207,18 @@ def test_only_what_was_said_in_a_time_is_told(machine_api: httpx2.Client) -> Non
     )
     assert refused.status_code == 422
     assert "ends before it begins" in refused.text
+
+
+def test_a_question_arranges_nothing_anew_while_nothing_was_said(
+    machine_api: httpx2.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity = captured(machine_api, *TALK)
+    recall(machine_api, "label printers", identity)
+    arranged: list[int] = []
+    arrange = Index._arrange
+    monkeypatch.setattr(Index, "_arrange", lambda index: (arranged.append(len(index)), arrange(index))[1])
+    recall(machine_api, "label printers", identity)
+    assert arranged == []
+    captured(machine_api, "The toner contract was renewed", identity=identity)
+    recall(machine_api, "label printers", identity)
+    assert arranged == [len(TALK) + 1]

@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import func, select
 
 from worklore.kernel.context import ReadContext
 from worklore.memory.dates import Interval
 from worklore.memory.embed import MODEL, ModelUnavailableError, TokenVectors, embedder
-from worklore.memory.index import Index
+from worklore.memory.index import Entry, Index
 from worklore.memory.rank import Hit, Meaning, rank
 from worklore.memory.units import entry
 from worklore.memory.vector import MemoryVector, pooled_of, tokens_of
@@ -120,21 +120,9 @@ class Recollection:
                 .limit(CHUNK)
             )
             rows = ctx.session.execute(newer).all()
-            held.index.add(
-                entry(
-                    row.text,
-                    id=str(row.id),
-                    session=str(row.session_id),
-                    ordinal=row.ordinal,
-                    part=row.part,
-                    time=row.said_at.timestamp(),
-                    author=row.author,
-                    role="" if row.role is Role.person else row.role.value,
-                    indexed=row.tokens.split(),
-                )
-                for row in rows
-            )
             if rows:
+                # Adding nothing would still have the index arranged anew, by every question.
+                held.index.add(_entry(row) for row in rows)
                 held.seq = rows[-1].seq
             if len(rows) < CHUNK:
                 return
@@ -161,6 +149,20 @@ class Recollection:
         with self._lock:
             while len(self._projects) > 1 and sum(len(held.index) for held in self._projects.values()) > MAX_UNITS:
                 self._projects.popitem(last=False)
+
+
+def _entry(row: Any) -> Entry:
+    return entry(
+        row.text,
+        id=str(row.id),
+        session=str(row.session_id),
+        ordinal=row.ordinal,
+        part=row.part,
+        time=row.said_at.timestamp(),
+        author=row.author,
+        role="" if row.role is Role.person else row.role.value,
+        indexed=row.tokens.split(),
+    )
 
 
 def meaning_of(ctx: ReadContext, question: str) -> Meaning | None:
