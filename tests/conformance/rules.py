@@ -47,7 +47,7 @@ RANGES: Final[Mapping[str, Mapping[str, tuple[int, int]]]] = {
     "backup-schedule": {"retention_count": (1, 99)},
     "share-link": {"max_views": (10, 20), "view_count": (0, 9)},
     "archived-work-item": {"depth": (0, 5)},
-    "memory": {"seq": (10**15, 10**16)},
+    "memory": {"seq": (-(10**16), -1)},  # below all that is captured beside it: who has read so far has read these
     "run-event": {"seq": (1, 10**9)},
     "workflow-version": {"spec_version": (2, 10**9)},
 }

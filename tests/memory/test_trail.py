@@ -158,14 +158,26 @@ def test_what_was_deleted_stays_deleted(machine_api: httpx2.Client, api: httpx2.
     records = renamed(whole_session(), unique("w"))
     body = sent(machine_api, records)
     before = everything(machine_api, body)
-    for noun in (*NOUNS, "conversation-contexts", "memory-windows"):
-        key = before[noun][0]["id"]
-        answer = api.delete(f"/{noun}/{key}", headers={"if-match": f'"{before[noun][0]["version"]}"'})
+    gone = [(noun, before[noun][0]) for noun in (*NOUNS, "conversation-contexts")]
+    gone += [("memory-windows", window) for window in before["memory-windows"]]
+    for noun, row in gone:
+        answer = api.delete(f"/{noun}/{row['id']}", headers={"if-match": f'"{row["version"]}"'})
         assert answer.status_code in {200, 204}, answer.text
     left = everything(machine_api, body)
     post(machine_api, body | {"from": 0, "to": 9999})
     for noun, found in everything(machine_api, body).items():
         assert [row["id"] for row in found] == [row["id"] for row in left[noun]], noun
+
+
+def test_a_task_outlives_the_turn_it_was_first_said_in(machine_api: httpx2.Client, api: httpx2.Client) -> None:
+    claude = Claude(unique("left"))
+    first = claude.answers("Next steps:\n- renew the certificate\n- tell the client")
+    body = sent(machine_api, [first, claude.answers("Next steps:\n- renew the certificate\n- watch the queue")])
+    before = everything(machine_api, body)
+    [window] = [row for row in before["memory-windows"] if row["source_uuid"] == first["uuid"]]
+    api.delete(f"/memory-windows/{window['id']}", headers={"if-match": f'"{window["version"]}"'}).raise_for_status()
+    post(machine_api, body | {"from": 0, "to": 9999})
+    assert everything(machine_api, body)["pending-tasks"] == before["pending-tasks"]
 
 
 def test_a_deleted_session_comes_back_empty_if_at_all(machine_api: httpx2.Client, api: httpx2.Client) -> None:

@@ -138,10 +138,10 @@ def capture(ctx: Context, body: Piece) -> Captured:
     if said:
         at.last_uuid = said[-1].uuid
     # What somebody has deleted says nothing any more, to a title or to a rule.
-    remembered = known | {row["source_uuid"] for row in rows}
-    read.turns = [turn for turn in said if turn.uuid in remembered]
-    if read.turns:
-        _touch(ctx, session, read.turns)
+    read.forgotten = {turn.uuid for turn in said} - known - {row["source_uuid"] for row in rows}
+    remembered = [turn for turn in said if turn.uuid not in read.forgotten]
+    if remembered:
+        _touch(ctx, session, remembered)
     done = _keep_trail(ctx, session, transcript, read, state)
     at.byte_offset, at.tail_digest, at.state = body.to, body.tail_digest, state
     at.next_ordinal += len(fresh)

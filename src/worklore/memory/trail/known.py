@@ -90,7 +90,11 @@ def named_items(
     ctx: ReadContext, project_id: uuid.UUID, read: Read, state: dict[str, Any]
 ) -> tuple[tuple[int, Item], ...]:
     """The work items that a person names in what they say, each from where on; the last goes on in the state."""
-    said = [(read.ordinals.get(turn.uuid, 0), turn.text) for turn in read.turns if turn.role == "user"]
+    said = [
+        (read.ordinals.get(turn.uuid, 0), turn.text)
+        for turn in read.turns
+        if turn.role == "user" and turn.uuid not in read.forgotten
+    ]
     handles = _of_handles(ctx, project_id, [text for _, text in said])
     before = state.get("work_item")
     found: list[tuple[int, Item]] = [(0, uuid.UUID(before) if before else None)]

@@ -4,6 +4,7 @@ Pure. An id follows from the project, the record of the transcript, the kind of 
 reading a transcript again, with other rules even, finds the rows of before.
 """
 
+import hashlib
 import uuid
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -106,7 +107,12 @@ def rows_of(read: Read, lines: Mapping[str, Line], state: dict[str, Any], where:
     """The rows of some steps; of those with the same id only the last is there. `state` is the reader's."""
     made = [row for done in read.done for row in _of_call(done, lines, where)]
     made += [_of_item(item, where) for item in read.items]
-    made += [row for turn in read.turns for row in _of_turn(turn, read.ordinals.get(turn.uuid, 0), state, where)]
+    for turn in read.turns:
+        ordinal = read.ordinals.get(turn.uuid, 0)
+        if turn.uuid in read.forgotten:
+            _unsay(turn, ordinal, state)
+        else:
+            made += _of_turn(turn, ordinal, state, where)
     made += [_of_summary(summary, where) for summary in read.summaries]
     return list({row.id: row for row in made}.values())
 
@@ -276,13 +282,32 @@ def _left(turn: Turn, ordinal: int, state: dict[str, Any], where: Whereabouts) -
         return
     time = turn.time or where.now
     former: dict[str, Any] = state.get("left", {})
-    now: dict[str, Any] = {
-        title: former.get(title) or [turn.uuid, place, ordinal] for place, title in enumerate(titles)
-    }
+    now = {title: _first_said(title, place, turn, ordinal, state) for place, title in enumerate(titles)}
     state["left"] = now
+    state.pop("unsaid", None)
     for title, first in (former | now).items():
         status = PendingTaskStatus.pending if title in now else PendingTaskStatus.cancelled
         yield _task("left", _Place(*first), Item("", 0, 0, title, status, time), where)
+
+
+def _unsay(turn: Turn, ordinal: int, state: dict[str, Any]) -> None:
+    """A list in a turn that somebody has deleted gives no rows, and only digests of it are kept, but what a later list
+    says again is still the same task."""
+    titles = left_to_do(turn.text) if turn.role == "assistant" else []
+    if titles:
+        places = {_digest(title): _first_said(title, place, turn, ordinal, state) for place, title in enumerate(titles)}
+        state["unsaid"] = places
+        state.pop("left", None)
+
+
+def _first_said(title: str, place: int, turn: Turn, ordinal: int, state: Mapping[str, Any]) -> Any:
+    """Where what is left was said first, in lists of which each has it: turn, place and ordinal."""
+    said, unsaid = state.get("left", {}), state.get("unsaid", {})
+    return said.get(title) or unsaid.get(_digest(title)) or [turn.uuid, place, ordinal]
+
+
+def _digest(title: str) -> str:
+    return hashlib.sha256(title.encode()).hexdigest()
 
 
 def _of_item(item: Item, where: Whereabouts) -> Row:

@@ -163,6 +163,8 @@ class Read:
     """What some records told, each kind in their order."""
 
     turns: list[Turn] = field(default_factory=list[Turn])
+    forgotten: set[str] = field(default_factory=set[str])
+    """The turns that somebody has deleted."""
     ordinals: dict[str, int] = field(default_factory=dict[str, int])
     done: list[Done] = field(default_factory=list[Done])
     items: list[Item] = field(default_factory=list[Item])
