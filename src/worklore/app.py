@@ -27,7 +27,7 @@ from worklore.kernel.idempotency import forget_expired
 from worklore.kernel.jobs import Handler, Runner, ensure_repeating
 from worklore.kernel.settings import Settings
 from worklore.kernel.transaction import Database
-from worklore.memory import figures, sweep, vector
+from worklore.memory import figures, remembered, sweep, vector
 from worklore.memory.compress import distil
 from worklore.memory.embed import ModelUnavailableError, embedder
 from worklore.memory.recollection import warm
@@ -75,6 +75,7 @@ REPEATING: Final[Mapping[str, int]] = {
     backup_schedules.JOB: backup_schedules.JOB_SECONDS,
     vector.JOB: vector.JOB_SECONDS,
     sweep.JOB: sweep.JOB_SECONDS,
+    remembered.JOB: remembered.JOB_SECONDS,
 }
 """Background jobs of the hub and the seconds between their runs."""
 
@@ -106,6 +107,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "renew-statistics": count_rows,
     vector.JOB: vector.embed_memory,
     sweep.JOB: sweep.job,
+    remembered.JOB: remembered.index_records,
     "learn": learn.study_news,
     "tidy-what-was-learned": learn.tidy,
     "measure-learning": figures.measure,

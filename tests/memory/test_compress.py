@@ -1,5 +1,6 @@
 """The nine compressors: what holds for any input, what they keep, and what they make of a session on the hub."""
 
+import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.conftest import unique
+from tests.conftest import TestHub, unique
 from tests.memory.transcripts import conversation as records
 from tests.memory.transcripts import folder, piece
 from worklore.kernel.errors import UnavailableError
@@ -24,6 +25,7 @@ from worklore.memory.compress.project_state import State, project_state
 from worklore.memory.compress.score import score
 from worklore.memory.compress.snippet import snippet
 from worklore.memory.compress.tags import tags
+from worklore.memory.injection import note
 
 NOW = datetime(2026, 3, 3, tzinfo=UTC)
 texts = st.text(max_size=200) | st.sampled_from(
@@ -214,13 +216,16 @@ def test_a_captured_session_gets_a_context(api: httpx2.Client, machine_api: http
         assert api.post("/conversation-contexts/compress", json=bad).status_code == 422
 
 
-def test_what_was_told_is_judged_and_counted(api: httpx2.Client, machine_api: httpx2.Client) -> None:
-    told = api.get("/injections", params={"limit": 1}).json()["items"]
+def test_what_was_told_is_judged_and_counted(hub: TestHub, api: httpx2.Client, machine_api: httpx2.Client) -> None:
+    key = unique("s")
+    machine_api.post("/capture", json=piece(records("The scanner jams"), folder(), session=key)).raise_for_status()
+    (session,) = api.get("/sessions", params={"external_key": key}).json()["items"]
+    hub.database.write(lambda ctx: note(ctx, uuid.UUID(session["id"]), "prompt", {unique("turn"): "words"}, 12))
+    (one,) = api.get("/injections", params={"session_id": session["id"]}).json()["items"]
     figures = api.post("/memory-windows/stats", json={"weeks": 1})
     assert figures.status_code == 200, figures.text
     assert figures.json()["held"]["memory"] >= 0
-    for one in told:
-        assert api.post(f"/injections/{one['id']}/feedback", json={"useful": False}).json()["useful"] is False
-        assert api.get(f"/injections/{one['id']}").json()["useful"] is False
+    assert api.post(f"/injections/{one['id']}/feedback", json={"useful": False}).json()["useful"] is False
+    assert api.get(f"/injections/{one['id']}").json()["useful"] is False
     for weeks in (0, 521):
         assert machine_api.post("/memory-windows/stats", json={"weeks": weeks}).status_code == 422

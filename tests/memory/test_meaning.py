@@ -97,13 +97,8 @@ def test_meaning_is_found_once_the_model_has_read(hub: TestHub, machine_api: htt
     assert "toner contract" in after["items"][0]["text"]
     assert "meaning" in after["items"][0]["why"]
     with hub.database.read(SYSTEM) as ctx:
-        project = ctx.session.scalar(
-            select(MemoryWindow.project_id)
-            .where(MemoryWindow.text == TALK[0])
-            .order_by(MemoryWindow.seq.desc())
-            .limit(1)
-        )
-        stored = select(func.count()).select_from(MemoryVector).where(MemoryVector.project_id == project)
+        last = select(MemoryWindow.id).order_by(MemoryWindow.seq.desc()).limit(len(TALK))
+        stored = select(func.count()).where(MemoryVector.window_id.in_(ctx.session.scalars(last).all()))
         assert ctx.session.scalar(stored) == len(TALK)
 
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.conftest import TestHub, unique
-from tests.memory.transcripts import conversation, folder, piece, record
+from tests.memory.transcripts import conversation, folder, home, piece, record
 from worklore.identity.roles import Role
 from worklore.identity.token import TokenKind
 from worklore.kernel.access import SYSTEM
@@ -32,7 +32,7 @@ TALK = (
 
 
 def captured(api: httpx2.Client, *texts: str, identity: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
-    identity = identity or folder()
+    identity = identity or home(api)
     api.post("/capture", json=piece(conversation(*texts), identity, **more)).raise_for_status()
     return identity
 
@@ -105,7 +105,7 @@ def test_whoever_may_see_the_client_may_recall(hub: TestHub, machine_api: httpx2
 
 
 def test_deleted_memory_is_not_told(machine_api: httpx2.Client, api: httpx2.Client) -> None:
-    identity = folder()
+    identity = home(machine_api)
     session = unique("session")
     captured(machine_api, *TALK, identity=identity, session=session)
     captured(machine_api, "Unrelated words about the lift", identity=identity)
@@ -119,7 +119,7 @@ def test_deleted_memory_is_not_told(machine_api: httpx2.Client, api: httpx2.Clie
 
 
 def test_an_index_made_anew_gives_the_same_answer(hub: TestHub, machine_api: httpx2.Client) -> None:
-    identity = folder()
+    identity = home(machine_api)
     for start in range(0, len(TALK), 2):
         captured(machine_api, *TALK[start : start + 2], identity=identity)
     before = recall(machine_api, "printers in Lyon", identity)
@@ -131,11 +131,11 @@ def test_an_index_made_anew_gives_the_same_answer(hub: TestHub, machine_api: htt
 
 
 def test_every_database_gives_the_same_answer(every_hub: dict[str, TestHub]) -> None:
-    identity = folder()
     keys = [str(uuid.uuid4()) for _ in TALK]
     answers: dict[str, list[tuple[str, float]]] = {}
     for name, hub in every_hub.items():
         client = hub.client(hub.token(kind=TokenKind.machine))
+        identity = home(client)
         records = [
             record(("user", "assistant")[place % 2], text, minute=place, key=keys[place])
             for place, text in enumerate(TALK * 1)

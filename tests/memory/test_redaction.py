@@ -20,7 +20,7 @@ from worklore.kernel.audit import AuditEntry, unaudited
 from worklore.kernel.context import Context
 from worklore.kernel.errors import UnavailableError
 from worklore.memory import sweep as sweeping
-from worklore.memory.redaction import VAULT_SECRET, told
+from worklore.memory.redaction import VAULT_SECRET, told, version
 from worklore.memory.sweep import RedactionSweep, sweep
 from worklore.memory.window import MemoryWindow
 from worklore.memory.written import OF_SESSIONS, columns_of
@@ -178,7 +178,7 @@ def unswept(hub: TestHub) -> Iterator[None]:
     """As if the rules had just changed."""
 
     def forget(ctx: Context) -> None:
-        for row in ctx.session.scalars(select(RedactionSweep)):
+        for row in ctx.session.scalars(select(RedactionSweep).where(RedactionSweep.rules_version == version())):
             ctx.session.delete(row)
 
     hub.database.write(forget)
@@ -222,7 +222,7 @@ def test_old_rows_are_swept(hub: TestHub, machine_api: httpx2.Client, monkeypatc
     shown = machine_api.get(f"/commands/{key}").json()["command_text"]
     assert shown == "mysql -u root -p[redacted:password] app"
     with hub.database.read(SYSTEM) as ctx:
-        swept = ctx.session.scalars(select(RedactionSweep)).all()
+        swept = ctx.session.scalars(select(RedactionSweep).where(RedactionSweep.rules_version == version())).all()
         entries = ctx.session.scalar(select(func.count()).where(AuditEntry.action == "redact"))
     assert {row.table_name for row in swept} == {each.model.__tablename__ for each in OF_SESSIONS}
     assert all(row.ended_at is not None for row in swept)

@@ -4,6 +4,8 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
+import httpx2
+
 from tests.conftest import unique
 
 
@@ -29,6 +31,18 @@ def folder(remote: str | None = None) -> dict[str, Any]:
     """What a machine knows of a folder; by default of one that no test has used."""
     name = unique("app")
     return {"remote": remote or f"git@git.example.com:team/{name}.git", "path": f"/home/somebody/{name}", "name": name}
+
+
+def home(api: httpx2.Client) -> dict[str, Any]:
+    """A folder whose project is the only one of its client, so that nothing is told there that other tests say."""
+    identity = folder()
+    found = api.get(f"/projects/{api.post('/projects/identify', json=identity).json()['id']}").json()
+    client = api.post("/clients", json={"name": unique("Client"), "type": "msp_client"}).json()
+    moved = api.patch(
+        f"/projects/{found['id']}", json={"client_id": client["id"]}, headers={"if-match": f'"{found["version"]}"'}
+    )
+    assert moved.status_code == 200, moved.text
+    return identity
 
 
 def piece(

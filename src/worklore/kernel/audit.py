@@ -252,11 +252,11 @@ def _forget_head(session: Session, _: object) -> None:  # pyright: ignore[report
 def _entry(session: Session, action: str, mapper: Mapper[Any], changed: Any) -> dict[str, Any]:
     table = mapper.local_table.description
     record = getattr(changed, "id", None)
-    facts = {"action": action, "table_name": table, "record_id": record, "client_id": _client_of(session, changed)}
+    facts = {"action": action, "table_name": table, "record_id": record, "client_id": client_of(session, changed)}
     return _who(session) | facts
 
 
-def _client_of(session: Session, record: Any) -> uuid.UUID | None:
+def client_of(session: Session, record: Any) -> uuid.UUID | None:
     """Whose a record is: its own client, else that of the first record it names that has one."""
     own: uuid.UUID | None = record.id if record.__table__.description == CLIENTS else getattr(record, "client_id", None)
     if own is not None:
@@ -264,7 +264,7 @@ def _client_of(session: Session, record: Any) -> uuid.UUID | None:
     for name, model in _ways_to_a_client(inspect(record).mapper):
         key = getattr(record, name)
         named = None if key is None else session.get(model, key) or _pending(session, model, key)
-        owner = None if named is None else _client_of(session, named)
+        owner = None if named is None else client_of(session, named)
         if owner is not None:
             return owner
     return None

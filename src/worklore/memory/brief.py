@@ -19,6 +19,7 @@ from worklore.memory.analyse import terms
 from worklore.memory.capture import ensure_session, session_of
 from worklore.memory.injection import note, told
 from worklore.memory.pack import Excerpt, Packed
+from worklore.memory.question import of_project
 from worklore.memory.rank import Hit
 from worklore.memory.recall import fitting, read_excerpts, search
 from worklore.memory.window import MemoryWindow, Role
@@ -105,7 +106,8 @@ def brief(ctx: ReadContext, asker: Asker) -> Told:
     """Where the last sessions of a project were left: their requests and their last words, the newest first."""
     own, known = asker.said_or_told(ctx)
     hits = [Hit(str(key), 0, 0, 0, 0.0, {}) for key in _closing_windows(ctx, asker.project, own)]
-    excerpts = [excerpt for _, excerpt in read_excerpts(ctx, asker.project.id, hits) if excerpt.turn not in known]
+    read = read_excerpts(ctx, of_project(asker.project), hits)
+    excerpts = [each.excerpt for each in read if each.excerpt.turn not in known]
     return _told(_short(excerpts, START_BUDGET), {excerpt.turn: "recent work" for excerpt in excerpts})
 
 
@@ -147,6 +149,6 @@ def bearing(ctx: ReadContext, asker: Asker, prompt: str) -> Told:
         fresh = excerpt.turn not in known and excerpt.session != str(own)
         return fresh and len(asked & excerpt.terms) >= min(SHARED_TERMS, len(asked))
 
-    found = search(ctx, asker.project.id, prompt, budget=PROMPT_BUDGET, keep=bears)
+    found = search(ctx, of_project(asker.project), prompt, budget=PROMPT_BUDGET, keep=bears)
     reasons = {turn: ", ".join(hit.why) for turn, hit in found.hits.items()}
     return _told(_short(found.excerpts, PROMPT_BUDGET), reasons)

@@ -28,7 +28,7 @@ from worklore.memory.decision import DecisionLog
 from worklore.memory.frame import neutral
 from worklore.memory.project_state import ProjectState
 from worklore.memory.snippet import ContextSnippet, SnippetCategory
-from worklore.memory.window import MemoryWindow
+from worklore.memory.window import Kind, MemoryWindow
 from worklore.trail.command import CommandRun
 from worklore.trail.file_change import FileChange
 from worklore.work.pending_task import PendingTask, PendingTaskStatus
@@ -230,7 +230,7 @@ STATE_BRIEF: Final = Action(
 def _turns(ctx: ReadContext, session: WorkSession) -> list[Said]:
     """What was said in a session, turn by turn; passages of a turn are put together again."""
     said = select(MemoryWindow.source_uuid, MemoryWindow.role, MemoryWindow.text).where(
-        MemoryWindow.session_id == session.id
+        MemoryWindow.session_id == session.id, MemoryWindow.kind == Kind.turn
     )
     turns: dict[str, tuple[str, list[str]]] = {}
     for row in ctx.session.execute(said.order_by(MemoryWindow.ordinal, MemoryWindow.part)):

@@ -16,12 +16,14 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
+Numbers = NDArray[np.int32]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Vectors = NDArray[np.float32]
@@ -37,8 +39,9 @@ class Entry:
     """One unit as the index needs it.
 
     `ordinal` is the turn's position in its session and `part` the passage's in its turn: units with equal session and
-    ordinal are one turn. `time` is in seconds since the epoch. `role` is `user`, `assistant`, or empty where people
-    talk to each other.
+    ordinal are one turn. Times are in seconds since the epoch. `role` is `user`, `assistant`, `record` for a work
+    record, or empty where people talk to each other. `machine`, `asset` and `record` are ids; empty where there is
+    none. A unit says what holds from `valid_from` up to `valid_to`.
     """
 
     id: str
@@ -51,6 +54,13 @@ class Entry:
     terms: Sequence[str]
     asks: bool = False
     tells_time: bool = False
+    kind: str = "turn"
+    record: str = ""
+    machine: str = ""
+    asset: str = ""
+    trust: int = 0
+    valid_from: float = -inf
+    valid_to: float = inf
 
 
 class Postings(NamedTuple):
@@ -72,7 +82,8 @@ class _Segment(NamedTuple):
 class Layout:
     """The entries in canonical order; arrays are one value per unit, per turn or per session as named.
 
-    A turn's units lie together, as do a session's turns: `turn_start` and `session_start` hold where each begins. The
+    A turn's units lie together, as do a session's turns: `turn_start` and `session_start` hold where each begins.
+    Kinds, sessions (`unit_group`), records, machines and assets are numbers of names: see `Index.numbers`. The
     logarithms, of one more than a unit's terms and of at least one term of its turn, are one value per unit.
     """
 
@@ -87,6 +98,14 @@ class Layout:
     unit_assistant: Bools
     unit_asks: Bools
     unit_tells_time: Bools
+    unit_kind: Numbers
+    unit_group: Numbers
+    unit_record: Numbers
+    unit_machine: Numbers
+    unit_asset: Numbers
+    unit_trust: NDArray[np.int8]
+    unit_valid_from: Floats
+    unit_valid_to: Floats
     turn_start: Ints
     turn_session: Ints
     turn_length: Floats
@@ -125,6 +144,13 @@ _COLUMNS: Final = {
     "assistant": np.bool_,
     "asks": np.bool_,
     "tells_time": np.bool_,
+    "kind": np.int32,
+    "record": np.int32,
+    "machine": np.int32,
+    "asset": np.int32,
+    "trust": np.int8,
+    "valid_from": np.float64,
+    "valid_to": np.float64,
     "alive": np.bool_,
     "embedded": np.bool_,
 }
@@ -139,6 +165,9 @@ class Index:
         self._terms: dict[str, int] = {}
         self._sessions: dict[str, int] = {}
         self._authors: dict[str, int] = {}
+        self._kinds: dict[str, int] = {}
+        self._records: dict[str, int] = {}
+        self._places: dict[str, int] = {}
         self._columns: _Columns = {name: np.zeros(_SMALL_TAIL, kind) for name, kind in _COLUMNS.items()}
         self._vectors: Vectors = np.empty((0, 0), np.float32)
         self._segment = _Segment(np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.uint16))
@@ -157,6 +186,14 @@ class Index:
     def authors(self) -> Sequence[str]:
         """Author labels by their number in `Layout.unit_author`."""
         return tuple(self._authors)
+
+    def numbers(self, what: str, names: Iterable[str]) -> list[int]:
+        """The numbers of names in a layout: of a `kind`, a `session`, a `record`, or a `place` (a machine, an asset).
+
+        Unknown names have none.
+        """
+        known = {"kind": self._kinds, "session": self._sessions, "record": self._records, "place": self._places}[what]
+        return [known[name] for name in names if name in known]
 
     @property
     def embedded(self) -> int:
@@ -262,6 +299,13 @@ class Index:
             "assistant": entry.role == "assistant",
             "asks": entry.asks,
             "tells_time": entry.tells_time,
+            "kind": self._kinds.setdefault(entry.kind, len(self._kinds)),
+            "record": self._records.setdefault(entry.record, len(self._records)) if entry.record else -1,
+            "machine": self._places.setdefault(entry.machine, len(self._places)) if entry.machine else -1,
+            "asset": self._places.setdefault(entry.asset, len(self._places)) if entry.asset else -1,
+            "trust": entry.trust,
+            "valid_from": entry.valid_from,
+            "valid_to": entry.valid_to,
             "alive": True,
             "embedded": False,
         }
@@ -338,6 +382,14 @@ class Index:
             unit_assistant=column["assistant"].astype(np.bool_),
             unit_asks=column["asks"].astype(np.bool_),
             unit_tells_time=column["tells_time"].astype(np.bool_),
+            unit_kind=column["kind"],
+            unit_group=column["session"],
+            unit_record=column["record"],
+            unit_machine=column["machine"],
+            unit_asset=column["asset"],
+            unit_trust=column["trust"],
+            unit_valid_from=column["valid_from"],
+            unit_valid_to=column["valid_to"],
             turn_start=turn_start,
             turn_session=unit_session[turn_start],
             turn_length=turn_length,

@@ -1,6 +1,5 @@
 """The benchmark over the real path: windows in a database, the index derived from it, recall as agents get it."""
 
-import uuid
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,7 +15,7 @@ from worklore.memory.bench import Document, Injection, Query
 from worklore.memory.capture import rows_of, store
 from worklore.memory.rank import is_name
 from worklore.memory.recall import search
-from worklore.memory.recollection import recollection
+from worklore.memory.recollection import Scope, recollection
 from worklore.memory.transcript import Turn
 from worklore.memory.vector import embed_memory
 from worklore.memory.window import Role
@@ -32,7 +31,7 @@ class StoredCorpus:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._projects: dict[str, uuid.UUID] = {}
+        self._scopes: dict[str, Scope] = {}
         self._newest: dict[str, datetime] = {}
         self._documents: dict[str, str] = {}
 
@@ -43,13 +42,13 @@ class StoredCorpus:
             scopes[document.scope].append(document)
         for scope, held in scopes.items():
             self._newest[scope] = max(document.time for document in held)
-            self._projects[scope] = self._database.write(partial(self._store, scope=scope, documents=held))
+            self._scopes[scope] = self._database.write(partial(self._store, scope=scope, documents=held))
         embed_memory(self._database, {})
         for scope in scopes:
             with self._database.read(SYSTEM) as ctx:
-                recollection(ctx).rank(ctx, self._projects[scope], "warm", now=self._newest[scope], limit=1)
+                recollection(ctx).rank(ctx, self._scopes[scope], "warm", now=self._newest[scope], limit=1)
 
-    def _store(self, ctx: Context, scope: str, documents: Sequence[Document]) -> uuid.UUID:
+    def _store(self, ctx: Context, scope: str, documents: Sequence[Document]) -> Scope:
         client = Client(id=uuid7(), name=f"{scope} {uuid7()}"[:255], type=ClientType.project)
         project = Project(id=uuid7(), client_id=client.id, name=scope[:255])
         for record in (client, project):
@@ -75,14 +74,14 @@ class StoredCorpus:
             places[document.session] += 1
             rows += [shared | row for row in rows_of(turn, place, author=document.author, now=document.time)]
         store(ctx, rows, client_id=client.id)
-        return project.id
+        return Scope(project.id, client.id)
 
     def rank(self, query: Query, limit: int) -> Sequence[str]:
         """Ids of the best documents, each once."""
         with self._database.read(SYSTEM) as ctx:
             found = search(
                 ctx,
-                self._projects[query.scope],
+                self._scopes[query.scope],
                 query.text,
                 budget=limit * HITS_PER_DOCUMENT * 12,
                 now=query.time or self._newest[query.scope],
@@ -92,6 +91,6 @@ class StoredCorpus:
     def recall(self, query: Query, budget: int) -> Injection:
         """What an agent would be told, and the documents that stand whole in it."""
         with self._database.read(SYSTEM) as ctx:
-            project, now = self._projects[query.scope], query.time or self._newest[query.scope]
-            packed = search(ctx, project, query.text, budget=budget, now=now).packed(budget)
+            scope, now = self._scopes[query.scope], query.time or self._newest[query.scope]
+            packed = search(ctx, scope, query.text, budget=budget, now=now).packed(budget)
         return Injection(packed.text, [shown.excerpt.turn for shown in packed.shown if shown.whole])

@@ -30,6 +30,7 @@ from worklore.memory.analyse import STOP_WORDS, terms
 from worklore.memory.dates import Interval, intervals
 from worklore.memory.embed import Embedding, TokenVectors
 from worklore.memory.index import K1, B, Bools, Floats, Index, Ints, Layout, Postings, changes
+from worklore.memory.only import Only
 
 ROLES: Final = frozenset(("user", "assistant"))
 """Author labels that are roles and nobody's name."""
@@ -65,6 +66,10 @@ class Weights:
     it."""
     tells_time: float = 1.2
     """It tells a time, where the question asks for one."""
+    record: float = 0.5
+    """It is a work record: what somebody found worth writing down."""
+    superseded: float = -8.0
+    """It is valid no more: what took its place comes before it."""
     late: float = 0.0
     """What its tokens mean, by late interaction, in standard deviations over the scope."""
     late_next: float = 0.0
@@ -128,6 +133,7 @@ _REASONS: Final = {
     "late": "meaning",
     "user": "said by the user",
     "tells_time": "tells a time",
+    "record": "work record",
 }
 _WITH: Final = {
     "next_to": ("two_away", "late_next", "like_next"),
@@ -192,7 +198,7 @@ def rank(
     *,
     now: datetime,
     meaning: Meaning | None = None,
-    within: Interval | None = None,
+    only: Only | None = None,
     weights: Weights | None = None,
     limit: int = 200,
 ) -> list[Hit]:
@@ -205,7 +211,7 @@ def rank(
         question: what is asked, as it was typed.
         now: the time of asking, with its time zone, for dates such as "yesterday".
         meaning: the question as the embedding model reads it; None where there is no model.
-        within: rank only what was said from its start up to its end.
+        only: which units are ranked; all without it.
         weights: what each signal counts, if not what is measured to be best.
         limit: most hits to return.
     """
@@ -217,9 +223,12 @@ def rank(
     meant = _Meant(like, has) if has.any() else None
     factors = asdict(weights or (MEANING_WEIGHTS if meant else WEIGHTS))
     date = _date_match(layout, question, now)
-    related = _related(layout, lexical, date, meant, within)
+    related = _related(layout, lexical, date, meant)
+    if only is not None:
+        related &= only.mask(index, layout)
     places = _places(layout, lexical, date, meant, factors, related=related)
     signals = _signals(index, layout, question, lexical=lexical, date=date, places=places)
+    signals |= _standing(index, layout, places, now)
     if meant is not None:
         signals |= _likeness(meant, layout, places)
     weighted = {name: factors[name] * values for name, values in signals.items()}
@@ -280,13 +289,11 @@ class _Meant:
         return float(known.mean()), float(known.std()) or 1.0
 
 
-def _related(layout: Layout, lexical: _Lexical, date: Floats, meant: _Meant | None, within: Interval | None) -> Bools:
+def _related(layout: Layout, lexical: _Lexical, date: Floats, meant: _Meant | None) -> Bools:
     """Which units have to do with the question at all, by their session's words, a date or what they mean."""
     related: Bools = (lexical.session[layout.unit_session] > 0) | (date > 0)
     if meant is not None:
         related |= meant.has & (meant.like >= LIKE_ENOUGH)
-    if within is not None:
-        related &= (layout.unit_time >= within.start.timestamp()) & (layout.unit_time < within.end.timestamp())
     return related
 
 
@@ -466,6 +473,15 @@ def _signals(
         "asks": (layout.unit_asks[places] & people).astype(np.float64),
         "user": layout.unit_user[places].astype(np.float64),
         "tells_time": (layout.unit_tells_time[places] & asks_when).astype(np.float64),
+    }
+
+
+def _standing(index: Index, layout: Layout, places: Ints, now: datetime) -> dict[str, Floats]:
+    """The signals of what a unit is, whatever is asked."""
+    [turn] = index.numbers("kind", ["turn"]) or [-1]
+    return {
+        "record": (layout.unit_kind[places] != turn).astype(np.float64),
+        "superseded": (layout.unit_valid_to[places] <= now.timestamp()).astype(np.float64),
     }
 
 

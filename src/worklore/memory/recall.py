@@ -8,67 +8,49 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from pydantic import Field
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from worklore.identity.machine import Machine
 from worklore.kernel.action import Action, Risk
 from worklore.kernel.context import ReadContext
-from worklore.kernel.errors import InvalidError, NotFoundError
 from worklore.kernel.types import iso
-from worklore.kernel.wire import Clean, WireModel
-from worklore.memory.dates import Interval
+from worklore.kernel.wire import WireModel
 from worklore.memory.embed import ModelUnavailableError, embedder
+from worklore.memory.only import Only
 from worklore.memory.pack import Excerpt, Packed, Shown, pack
+from worklore.memory.question import Question, only_of, scope_of
 from worklore.memory.rank import Hit
-from worklore.memory.recollection import recollection
+from worklore.memory.recollection import Scope, recollection
 from worklore.memory.redaction import asked, told
-from worklore.memory.window import WINDOWS, MemoryWindow
-from worklore.work.identity import Folder, find_project
-from worklore.work.project import PROJECTS, Project
+from worklore.memory.window import WINDOWS, Kind, MemoryWindow, Trust
 
-MAX_BUDGET: Final = 100_000
 MIN_HITS: Final = 100
 TOKENS_PER_HIT: Final = 12
 """A budget is offered one hit for so many tokens: more than can fit, since some are passed over."""
 
 BATCH: Final = 400
-EARLIEST: Final = datetime(1, 1, 2, tzinfo=UTC)
-LATEST: Final = datetime(9999, 12, 30, tzinfo=UTC)
-
-
-class Question(WireModel):
-    """A question to memory."""
-
-    question: Annotated[str, Field(min_length=1, max_length=20_000), Clean]
-    project: Annotated[str, Field(max_length=255), Clean] | None = None
-    """Id or slug of the project."""
-    identity: Folder | None = None
-    """The folder whose project is meant, where none is named."""
-    budget: Annotated[int, Field(ge=50, le=MAX_BUDGET)] = 1000
-    """Tokens of the answer, frame and dates included."""
-    limit: Annotated[int, Field(ge=1, le=1000)] | None = None
-    """At most so many items."""
-    since: datetime | None = None
-    """Only what was said at or after this time."""
-    until: datetime | None = None
-    """Only what was said before this time."""
 
 
 class Item(WireModel):
-    """One turn of the answer."""
+    """One turn or work record of the answer."""
 
     id: uuid.UUID
+    kind: Kind
+    record: uuid.UUID | None
+    """The work record this is, of its kind; None for a turn."""
     time: str
     author: str
     machine: str
-    session: uuid.UUID
+    session: uuid.UUID | None
     text: str
+    trust: Trust
+    valid_to: str | None
+    """Until when it was valid, where something has taken its place."""
     score: float
     """How relevant, from 0 to 10."""
     parts: dict[str, float]
@@ -93,7 +75,8 @@ class Recalled(WireModel):
     tokens: int
     tokenizer: str
     items: list[Item]
-    project: uuid.UUID
+    project: uuid.UUID | None
+    """None where a client was asked about."""
     searched: int
     """Windows the question was compared with."""
     semantic: Semantic
@@ -106,30 +89,17 @@ class Recalled(WireModel):
 def recall(ctx: ReadContext, body: Question) -> Recalled:
     """What was said and done in a project that bears on a question, packed into a budget of tokens."""
     begun = time.perf_counter()
-    project = named_project(ctx, body)
-    question, within = asked(ctx, body.question), _within(body)
-    found = search(ctx, project.id, question, budget=body.budget, limit=body.limit, within=within)
+    scope, only = scope_of(ctx, body), only_of(ctx, body)
+    question = asked(ctx, body.question)
+    found = search(ctx, scope, question, budget=body.budget, limit=body.limit, only=only)
     packed = found.packed(body.budget)
-    items = [
-        Item(
-            id=uuid.UUID(found.hits[shown.excerpt.turn].id),
-            time=iso(shown.excerpt.time),
-            author=shown.excerpt.author,
-            machine=shown.excerpt.machine,
-            session=uuid.UUID(shown.excerpt.session),
-            text=shown.text,
-            score=round(found.hits[shown.excerpt.turn].relevance, 3),
-            parts={name: round(value, 3) for name, value in found.hits[shown.excerpt.turn].parts.items()},
-            why=list(found.hits[shown.excerpt.turn].why),
-        )
-        for shown in packed.shown
-    ]
+    items = [_item(shown, found) for shown in packed.shown]
     return Recalled(
         text=packed.text,
         tokens=packed.tokens,
         tokenizer=packed.tokenizer,
         items=items,
-        project=project.id,
+        project=scope.project,
         searched=found.searched,
         semantic=found.semantic,
         notice=found.notice,
@@ -137,58 +107,36 @@ def recall(ctx: ReadContext, body: Question) -> Recalled:
     )
 
 
-def _within(body: Question) -> Interval | None:
-    """The time that a question is about.
-
-    Raises:
-        InvalidError: it ends before it begins.
-    """
-    if body.since is None and body.until is None:
-        return None
-    start, end = (_in_utc(body.since or EARLIEST), _in_utc(body.until or LATEST))
-    if end < start:
-        raise InvalidError("The time ends before it begins.", hint="Give `until` a later time than `since`.")
-    return Interval(start, end)
-
-
-def _in_utc(time: datetime) -> datetime:
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+def _item(shown: Shown, found: "Found") -> Item:
+    hit, excerpt = found.hits[shown.excerpt.turn], shown.excerpt
+    source = found.sources[excerpt.turn]
+    return Item(
+        id=uuid.UUID(hit.id),
+        kind=source.kind,
+        record=source.record_id,
+        time=iso(excerpt.time),
+        author=source.author,
+        machine=excerpt.machine,
+        session=source.session_id,
+        text=shown.text,
+        trust=Trust(source.trust),
+        valid_to=iso(source.valid_to) if source.valid_to else None,
+        score=round(hit.relevance, 3),
+        parts={name: round(value, 3) for name, value in hit.parts.items()},
+        why=list(hit.why),
+    )
 
 
 RECALL: Final = Action(run=recall, name="recall", scope="memory:read", risk=Risk.read)
 
 
-def named_project(ctx: ReadContext, body: Question) -> Project:
-    """The project a question is about.
-
-    Raises:
-        NotFoundError: none is named, or the caller sees none by that name.
-    """
-    if body.project is not None:
-        try:
-            named = select(Project).where(Project.id == uuid.UUID(body.project))
-        except ValueError:
-            named = select(Project).where(Project.slug == body.project)
-        if ctx.principal.clients is not None:
-            named = named.where(PROJECTS.visible(ctx.principal))
-        project = ctx.session.scalars(named).one_or_none()
-    else:
-        project = find_project(ctx, body.identity) if body.identity else None
-    if project is None:
-        raise NotFoundError(
-            f"There is no project {body.project}." if body.project else "This folder belongs to no known project.",
-            hint="List /api/v1/projects to find it, or name one.",
-            code="project-unknown",
-        )
-    return project
-
-
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Ranked excerpts, and of each turn the best hit."""
+    """Ranked excerpts, and of each turn the best hit and its row."""
 
     excerpts: list[Excerpt]
     hits: dict[str, Hit]
+    sources: dict[str, Any]
     searched: int
     meant: int
 
@@ -235,46 +183,57 @@ def _is_stale(shown: Shown) -> bool:
 
 def search(
     ctx: ReadContext,
-    project_id: uuid.UUID,
+    scope: Scope,
     question: str,
     *,
     budget: int,
     limit: int | None = None,
     now: datetime | None = None,
-    within: Interval | None = None,
+    only: Only | None = None,
     keep: Callable[[Excerpt], bool] = lambda _: True,
 ) -> Found:
     """Rank and read as much as a budget may need. ``keep`` says which excerpts may be shown at all."""
     wanted = max(MIN_HITS, budget // TOKENS_PER_HIT)
-    ranked = recollection(ctx).rank(ctx, project_id, question, now=now or ctx.now(), limit=wanted, within=within)
-    excerpts = [excerpt for excerpt in read_excerpts(ctx, project_id, ranked.hits) if keep(excerpt[1])]
+    ranked = recollection(ctx).rank(ctx, scope, question, now=now or ctx.now(), limit=wanted, only=only)
+    read = [each for each in read_excerpts(ctx, scope, ranked.hits) if keep(each.excerpt)]
     if limit is not None:
-        turns = list(dict.fromkeys(excerpt.turn for _, excerpt in excerpts))[:limit]
-        excerpts = [(hit, excerpt) for hit, excerpt in excerpts if excerpt.turn in turns]
+        turns = list(dict.fromkeys(each.excerpt.turn for each in read))[:limit]
+        read = [each for each in read if each.excerpt.turn in turns]
     best: dict[str, Hit] = {}
-    for hit, excerpt in excerpts:
-        best.setdefault(excerpt.turn, hit)
-    return Found([excerpt for _, excerpt in excerpts], best, ranked.searched, ranked.meant)
+    sources: dict[str, Any] = {}
+    for each in read:
+        best.setdefault(each.excerpt.turn, each.hit)
+        sources.setdefault(each.excerpt.turn, each.row)
+    return Found([each.excerpt for each in read], best, sources, ranked.searched, ranked.meant)
 
 
-def read_excerpts(ctx: ReadContext, project_id: uuid.UUID, hits: Iterable[Hit]) -> list[tuple[Hit, Excerpt]]:
+@dataclass(frozen=True, slots=True)
+class ReadHit:
+    """A hit, its window as the database has it, and what can be shown of it."""
+
+    hit: Hit
+    row: Any
+    excerpt: Excerpt
+
+
+def read_excerpts(ctx: ReadContext, scope: Scope, hits: Iterable[Hit]) -> list[ReadHit]:
     """The turns of hits as the database has them now and the caller may see them, in the order of the hits."""
     ranked = list(hits)
     matched = {str(row.id): row for row in _rows(ctx, MemoryWindow.id, [uuid.UUID(hit.id) for hit in ranked])}
     gone = [hit.id for hit in ranked if hit.id not in matched]
     if gone and ctx.principal.clients is None:
-        recollection(ctx).forget(project_id, gone)
-    split = [row.source_uuid for row in matched.values() if row.parts > 1]
-    parts: dict[str, dict[int, str]] = {}
-    for row in _rows(ctx, MemoryWindow.source_uuid, list(dict.fromkeys(split)), project_id):
-        parts.setdefault(row.source_uuid, {})[row.part] = row.text
+        recollection(ctx).forget(scope, gone)
+    split = [row for row in matched.values() if row.parts > 1]
+    parts: dict[tuple[uuid.UUID | None, str], dict[int, str]] = {}
+    for row in _parts(ctx, split):
+        parts.setdefault((row.project_id, row.source_uuid), {})[row.part] = row.text
     machines = _machines(ctx, {row.machine_id for row in matched.values() if row.machine_id})
-    found: list[tuple[Hit, Excerpt]] = []
+    found: list[ReadHit] = []
     for hit in ranked:
-        match = matched.get(hit.id)
-        if match is not None:
-            texts = parts.get(match.source_uuid, {match.part: match.text})
-            found.append((hit, _excerpt(match, texts, machines.get(match.machine_id, ""))))
+        row = matched.get(hit.id)
+        if row is not None:
+            texts = parts.get((row.project_id, row.source_uuid), {row.part: row.text})
+            found.append(ReadHit(hit, row, _excerpt(row, texts, machines.get(row.machine_id, ""))))
     return found
 
 
@@ -284,17 +243,28 @@ def _excerpt(row: Any, texts: dict[int, str], machine: str) -> Excerpt:
         turn=row.source_uuid,
         part=places.index(row.part),
         parts=tuple(texts[place] for place in places),
-        session=str(row.session_id),
+        session=str(row.session_id or row.record_id),
         ordinal=row.ordinal,
         time=row.said_at,
-        author=row.author,
+        author=_label(row),
         machine=machine,
         terms=frozenset(row.tokens.split()),
     )
 
 
+def _label(row: Any) -> str:
+    """Who says it; of a work record what it is and who made it; of what is valid no more until when it was."""
+    who = row.author
+    if row.kind is not Kind.turn:
+        who = f"{row.kind.value} by {who}" if who else row.kind.value
+    return f"{who} (no longer valid since {row.valid_to.date().isoformat()})" if row.valid_to else who
+
+
 _SHOWN: Final = (
     MemoryWindow.id,
+    MemoryWindow.kind,
+    MemoryWindow.record_id,
+    MemoryWindow.project_id,
     MemoryWindow.source_uuid,
     MemoryWindow.session_id,
     MemoryWindow.machine_id,
@@ -305,19 +275,24 @@ _SHOWN: Final = (
     MemoryWindow.author,
     MemoryWindow.text,
     MemoryWindow.tokens,
+    MemoryWindow.trust,
+    MemoryWindow.valid_to,
 )
 
 
+def _parts(ctx: ReadContext, split: Sequence[Any]) -> Iterator[Any]:
+    """All windows of the turns and records that some windows are parts of."""
+    yield from _rows(ctx, MemoryWindow.record_id, list({row.record_id for row in split if row.record_id}))
+    for project in {row.project_id for row in split if not row.record_id}:
+        turns = {row.source_uuid for row in split if not row.record_id and row.project_id == project}
+        yield from _rows(ctx, MemoryWindow.source_uuid, list(turns), MemoryWindow.project_id == project)
+
+
 def _rows(
-    ctx: ReadContext,
-    column: InstrumentedAttribute[Any],
-    values: Sequence[object],
-    project_id: uuid.UUID | None = None,
+    ctx: ReadContext, column: InstrumentedAttribute[Any], values: Sequence[object], *also: ColumnElement[bool]
 ) -> Iterator[Any]:
     for start in range(0, len(values), BATCH):
-        some = select(*_SHOWN).where(column.in_(values[start : start + BATCH]))
-        if project_id is not None:
-            some = some.where(MemoryWindow.project_id == project_id)
+        some = select(*_SHOWN).where(column.in_(values[start : start + BATCH]), *also)
         if ctx.principal.clients is not None:
             some = some.where(WINDOWS.visible(ctx.principal))
         yield from ctx.session.execute(some)

@@ -1,8 +1,10 @@
-"""What this process remembers beside the database: one index for each project, brought up to date before it answers.
+"""What this process remembers beside the database: one index for each scope, brought up to date before it answers.
+
+A scope is a project, with what somebody has written down for its whole client, or a client with all its projects.
 
 The database is the truth. An index is derived from it, holds everything up to a sequence number, reads what has come
 since before each answer, and can be dropped at any time; numbers ascend in the order of commits, so nothing that is
-committed is missed. The least recently asked projects are dropped when the windows held exceed ``MAX_UNITS``.
+committed is missed. The least recently asked scopes are dropped when the windows held exceed ``MAX_UNITS``.
 """
 
 import threading
@@ -12,18 +14,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from math import inf
 from typing import Any, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 
 from worklore.kernel.context import ReadContext
-from worklore.memory.dates import Interval
 from worklore.memory.embed import MODEL, ModelUnavailableError, TokenVectors, embedder
 from worklore.memory.index import Entry, Index
+from worklore.memory.only import Only
 from worklore.memory.rank import Hit, Meaning, rank
 from worklore.memory.units import entry
 from worklore.memory.vector import MemoryVector, pooled_of, tokens_of
-from worklore.memory.window import MemoryWindow, Role
+from worklore.memory.window import MemoryWindow, Role, Trust
 from worklore.work.session import WorkSession
 
 MAX_UNITS: Final = 500_000
@@ -32,15 +35,38 @@ MAX_UNITS: Final = 500_000
 CHUNK: Final = 5_000
 BATCH: Final = 400
 WARM_PROJECTS: Final = 20
+MAX_PARTS: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose windows a question is compared with: of a project, or of all projects of a client where none is named.
+
+    Attributes:
+        project: the project's id.
+        client: the id of the client, which is the project's.
+    """
+
+    project: uuid.UUID | None
+    client: uuid.UUID | None
+
+    @property
+    def parts(self) -> list[ColumnElement[bool]]:
+        """The windows, in parts that an index of the database finds each by itself."""
+        if self.project is None:
+            return [MemoryWindow.client_id == self.client]
+        of_client = MemoryWindow.project_id.is_(None) & (MemoryWindow.client_id == self.client)
+        said = MemoryWindow.trust.in_([Trust.stated.value, Trust.confirmed.value])
+        return [MemoryWindow.project_id == self.project, *([of_client & said] if self.client else [])]
 
 
 @dataclass(slots=True)
-class ProjectIndex:
-    """The index of a project, and how far it has read the windows and their vectors."""
+class ScopeIndex:
+    """The index of a scope, and how far it has read the windows and their vectors: one number for each part."""
 
     index: Index = field(default_factory=Index)
-    seq: int = 0
-    vector_seq: int = 0
+    seq: list[int] = field(default_factory=lambda: [0] * MAX_PARTS)
+    vector_seq: list[int] = field(default_factory=lambda: [0] * MAX_PARTS)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -57,111 +83,123 @@ class Recollection:
     """The indexes of one database in this process."""
 
     def __init__(self) -> None:
-        self._projects: OrderedDict[uuid.UUID, ProjectIndex] = OrderedDict()
+        self._scopes: OrderedDict[Scope, ScopeIndex] = OrderedDict()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         """Windows held in memory."""
         with self._lock:
-            return sum(len(held.index) for held in self._projects.values())
+            return sum(len(held.index) for held in self._scopes.values())
 
     def rank(
-        self,
-        ctx: ReadContext,
-        project_id: uuid.UUID,
-        question: str,
-        *,
-        now: datetime,
-        limit: int,
-        within: Interval | None = None,
+        self, ctx: ReadContext, scope: Scope, question: str, *, now: datetime, limit: int, only: Only | None = None
     ) -> Ranked:
-        """The best windows of a project for a question, of those said within an interval if one is given."""
-        held = self._held(project_id)
+        """The best windows of a scope for a question, of those that may be ranked."""
+        held = self._held(scope)
         meaning = meaning_of(ctx, question)
         with held.lock:
-            self._catch_up(ctx, project_id, held)
+            self._catch_up(ctx, scope, held)
             if meaning is not None:
-                self._catch_up_vectors(ctx, project_id, held)
-            hits = rank(held.index, question, now=now, meaning=meaning, within=within, limit=limit)
+                self._catch_up_vectors(ctx, scope, held)
+            hits = rank(held.index, question, now=now, meaning=meaning, only=only, limit=limit)
             ranked = Ranked(hits, len(held.index), held.index.embedded if meaning else 0)
         self._make_room()
         return ranked
 
-    def forget(self, project_id: uuid.UUID, windows: list[str]) -> None:
+    def forget(self, scope: Scope, windows: list[str]) -> None:
         """Drop windows the database no longer has."""
-        held = self._held(project_id)
+        held = self._held(scope)
         with held.lock:
             held.index.remove(windows)
 
-    def _held(self, project_id: uuid.UUID) -> ProjectIndex:
+    def _held(self, scope: Scope) -> ScopeIndex:
         with self._lock:
-            held = self._projects.setdefault(project_id, ProjectIndex())
-            self._projects.move_to_end(project_id)
+            held = self._scopes.setdefault(scope, ScopeIndex())
+            self._scopes.move_to_end(scope)
             return held
 
-    def _catch_up(self, ctx: ReadContext, project_id: uuid.UUID, held: ProjectIndex) -> None:
-        columns = (
-            MemoryWindow.seq,
-            MemoryWindow.id,
-            MemoryWindow.session_id,
-            MemoryWindow.ordinal,
-            MemoryWindow.part,
-            MemoryWindow.said_at,
-            MemoryWindow.author,
-            MemoryWindow.role,
-            MemoryWindow.text,
-            MemoryWindow.tokens,
-        )
-        while True:
-            newer = (
-                select(*columns)
-                .where(MemoryWindow.project_id == project_id, MemoryWindow.seq > held.seq)
-                .order_by(MemoryWindow.seq)
-                .limit(CHUNK)
-            )
-            rows = ctx.session.execute(newer).all()
-            if rows:
-                # Adding nothing would still have the index arranged anew, by every question.
-                held.index.add(_entry(row) for row in rows)
-                held.seq = rows[-1].seq
-            if len(rows) < CHUNK:
-                return
+    def _catch_up(self, ctx: ReadContext, scope: Scope, held: ScopeIndex) -> None:
+        for place, part in enumerate(scope.parts):
+            while True:
+                newer = (
+                    select(*_READ)
+                    .where(part, MemoryWindow.seq > held.seq[place])
+                    .order_by(MemoryWindow.seq)
+                    .limit(CHUNK)
+                )
+                rows = ctx.session.execute(newer).all()
+                if rows:
+                    # Adding nothing would still have the index arranged anew, by every question.
+                    held.index.add(_entry(row) for row in rows)
+                    held.seq[place] = rows[-1].seq
+                if len(rows) < CHUNK:
+                    break
 
-    def _catch_up_vectors(self, ctx: ReadContext, project_id: uuid.UUID, held: ProjectIndex) -> None:
-        columns = (MemoryVector.seq, MemoryVector.window_id, MemoryVector.pooled)
-        while True:
-            newer = (
-                select(*columns)
-                .where(MemoryVector.project_id == project_id, MemoryVector.seq > held.vector_seq)
-                .where(MemoryVector.model == MODEL)
-                .order_by(MemoryVector.seq)
-                .limit(CHUNK)
-            )
-            rows = ctx.session.execute(newer).all()
-            if rows:
-                read = [(str(row.window_id), pooled_of(row.pooled)) for row in rows]
-                held.index.embed({window: vector for window, vector in read if vector is not None})
-                held.vector_seq = rows[-1].seq
-            if len(rows) < CHUNK:
-                return
+    def _catch_up_vectors(self, ctx: ReadContext, scope: Scope, held: ScopeIndex) -> None:
+        for place, part in enumerate(scope.parts):
+            while True:
+                newer = (
+                    select(MemoryVector.seq, MemoryVector.window_id, MemoryVector.pooled)
+                    .join(MemoryWindow, MemoryWindow.id == MemoryVector.window_id)
+                    .where(part, MemoryWindow.seq > held.vector_seq[place], MemoryVector.seq == MemoryWindow.seq)
+                    .where(MemoryVector.model == MODEL)
+                    .order_by(MemoryWindow.seq)
+                    .limit(CHUNK)
+                )
+                rows = ctx.session.execute(newer).all()
+                if rows:
+                    read = [(str(row.window_id), pooled_of(row.pooled)) for row in rows]
+                    held.index.embed({window: vector for window, vector in read if vector is not None})
+                    held.vector_seq[place] = rows[-1].seq
+                if len(rows) < CHUNK:
+                    break
 
     def _make_room(self) -> None:
         with self._lock:
-            while len(self._projects) > 1 and sum(len(held.index) for held in self._projects.values()) > MAX_UNITS:
-                self._projects.popitem(last=False)
+            while len(self._scopes) > 1 and sum(len(held.index) for held in self._scopes.values()) > MAX_UNITS:
+                self._scopes.popitem(last=False)
+
+
+_READ: Final = (
+    MemoryWindow.seq,
+    MemoryWindow.id,
+    MemoryWindow.kind,
+    MemoryWindow.record_id,
+    MemoryWindow.session_id,
+    MemoryWindow.machine_id,
+    MemoryWindow.infrastructure_id,
+    MemoryWindow.ordinal,
+    MemoryWindow.part,
+    MemoryWindow.said_at,
+    MemoryWindow.valid_from,
+    MemoryWindow.valid_to,
+    MemoryWindow.trust,
+    MemoryWindow.author,
+    MemoryWindow.role,
+    MemoryWindow.text,
+    MemoryWindow.tokens,
+)
 
 
 def _entry(row: Any) -> Entry:
     return entry(
         row.text,
         id=str(row.id),
-        session=str(row.session_id),
+        # A record of no session stands by itself.
+        session=str(row.session_id or row.record_id),
         ordinal=row.ordinal,
         part=row.part,
         time=row.said_at.timestamp(),
         author=row.author,
         role="" if row.role is Role.person else row.role.value,
         indexed=row.tokens.split(),
+        kind=row.kind.value,
+        record=str(row.record_id or ""),
+        machine=str(row.machine_id or ""),
+        asset=str(row.infrastructure_id or ""),
+        trust=Trust(row.trust).level,
+        valid_from=row.valid_from.timestamp() if row.valid_from else -inf,
+        valid_to=row.valid_to.timestamp() if row.valid_to else inf,
     )
 
 
@@ -186,15 +224,14 @@ def _tokens(ctx: ReadContext, windows: Sequence[str]) -> dict[str, TokenVectors]
 def warm(ctx: ReadContext) -> None:
     """Read the projects in use into memory, so that the first prompt after a start is answered as fast as the next."""
     in_use = (
-        select(WorkSession.project_id)
+        select(WorkSession.project_id, WorkSession.client_id)
         .where(WorkSession.project_id.is_not(None), WorkSession.last_turn_at.is_not(None))
-        .group_by(WorkSession.project_id)
+        .group_by(WorkSession.project_id, WorkSession.client_id)
         .order_by(func.max(WorkSession.last_turn_at).desc())
         .limit(WARM_PROJECTS)
     )
-    for project_id in ctx.session.scalars(in_use).all():
-        if project_id is not None:
-            recollection(ctx).rank(ctx, project_id, "", now=ctx.now(), limit=1)
+    for row in ctx.session.execute(in_use).all():
+        recollection(ctx).rank(ctx, Scope(row.project_id, row.client_id), "", now=ctx.now(), limit=1)
 
 
 def recollection(ctx: ReadContext) -> Recollection:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Final
+from typing import Final, TypedDict, Unpack
 
 from worklore.memory import tokens
 from worklore.memory.analyse import terms
@@ -121,6 +121,18 @@ def _gather(pieces: Iterator[tuple[str, int]], limit: int) -> Iterator[str]:
         yield held
 
 
+class More(TypedDict, total=False):
+    """What a unit of a hub has and one of a plain conversation has not. Fields as in `Entry`."""
+
+    kind: str
+    record: str
+    machine: str
+    asset: str
+    trust: int
+    valid_from: float
+    valid_to: float
+
+
 def unit_terms(text: str, *, author: str, role: str) -> list[str]:
     """The index terms of a unit: its text, after its author's name where people talk to each other.
 
@@ -140,6 +152,7 @@ def entry(
     author: str,
     role: str,
     indexed: Sequence[str] | None = None,
+    **more: Unpack[More],
 ) -> Entry:
     """A unit as the index takes it; `indexed` are its terms where they are stored already. Fields as in `Entry`."""
     return Entry(
@@ -151,6 +164,7 @@ def entry(
         author=author,
         role=role,
         terms=unit_terms(text, author=author, role=role) if indexed is None else indexed,
-        asks="?" in text,
+        asks="?" in text and role != "record",
         tells_time=_TELLS_TIME.search(text) is not None,
+        **more,
     )

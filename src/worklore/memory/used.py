@@ -10,12 +10,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 
 from worklore.kernel.context import Context, ReadContext
 from worklore.memory.analyse import terms
 from worklore.memory.injection import Injection
-from worklore.memory.window import MemoryWindow, Role
+from worklore.memory.window import Kind, MemoryWindow, Role
 from worklore.trail.command import CommandRun
 from worklore.trail.file_change import FileChange
 from worklore.work.session import WorkSession
@@ -102,7 +102,8 @@ def _grace(by_agent: bool) -> timedelta:
 def _said(ctx: ReadContext, session: WorkSession) -> Iterator[tuple[datetime, bool, list[str]]]:
     """What a session said and did: when, whether by the agent, its terms."""
     windows = select(MemoryWindow.said_at, MemoryWindow.role, MemoryWindow.tokens)
-    for said_at, role, words in ctx.session.execute(windows.where(MemoryWindow.session_id == session.id)):
+    of_session = windows.where(MemoryWindow.session_id == session.id, MemoryWindow.kind == Kind.turn)
+    for said_at, role, words in ctx.session.execute(of_session):
         yield said_at, role is Role.assistant, words.split()
     ran = select(CommandRun.executed_at, CommandRun.command_text).where(CommandRun.session_id == session.id)
     for ran_at, command in ctx.session.execute(ran):
@@ -115,7 +116,8 @@ def _said(ctx: ReadContext, session: WorkSession) -> Iterator[tuple[datetime, bo
 def _items(ctx: ReadContext, project: uuid.UUID, turns: Collection[str]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     shown = select(MemoryWindow.source_uuid, MemoryWindow.tokens).where(
-        MemoryWindow.project_id == project, MemoryWindow.source_uuid.in_(sorted(turns))
+        or_(MemoryWindow.project_id == project, MemoryWindow.project_id.is_(None)),
+        MemoryWindow.source_uuid.in_(sorted(turns)),
     )
     for row in ctx.session.execute(shown):
         found.setdefault(row.source_uuid, set()).update(row.tokens.split())

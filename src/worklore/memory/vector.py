@@ -33,12 +33,11 @@ class MemoryVector(Base):
     """What the model makes of a window: 16-bit floats of the whole, 8-bit integers of each token."""
 
     __tablename__ = "memory_vectors"
-    __table_args__ = (Index(None, "project_id", "seq"), Index(None, "model", "seq"))
+    __table_args__ = (Index(None, "model", "seq"),)
     audited = False
     derived = True
 
     window_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("memory_windows.id", ondelete="CASCADE"), primary_key=True)
-    project_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
     seq: Mapped[int] = mapped_column(BigInteger, doc="The window's, when this was made from it.")
     model: Mapped[str] = mapped_column(Line(64))
     pooled: Mapped[bytes] = mapped_column(LargeBinary)
@@ -84,7 +83,6 @@ def done(ctx: ReadContext) -> int:
 def _waiting(ctx: ReadContext) -> Sequence[Any]:
     columns = (
         MemoryWindow.id,
-        MemoryWindow.project_id,
         MemoryWindow.seq,
         MemoryWindow.author,
         MemoryWindow.role,
@@ -103,7 +101,6 @@ def store_vectors(ctx: Context, rows: Sequence[Any], made: Sequence[Embedding]) 
     kept = [
         {
             "window_id": row.id,
-            "project_id": row.project_id,
             "seq": row.seq,
             "model": MODEL,
             "pooled": vectors.pooled.astype(np.float16).tobytes(),

@@ -1,4 +1,4 @@
-"""The recall index's unit: a short turn, or a passage of a long one."""
+"""The recall index's unit: a short turn or a work record, or a passage of a long one."""
 
 import uuid
 from datetime import datetime
@@ -17,32 +17,70 @@ SEQUENCE = "memory_windows"
 
 
 class Role(StrEnum):
-    """Who speaks in a window: the two sides of an agent's session, or a person among people."""
+    """Who speaks in a window: the two sides of an agent's session, a person among people, or a work record."""
 
     user = "user"
     assistant = "assistant"
     person = "person"
+    record = "record"
+
+
+class Kind(StrEnum):
+    """What a window is of: a turn of a conversation, or a work record."""
+
+    turn = "turn"
+    solution = "solution"
+    failure = "failure"
+    pattern = "pattern"
+    insight = "insight"
+    decision = "decision"
+    work_item = "work-item"
+    deployment = "deployment"
+    context = "context"
+    snippet = "snippet"
+
+
+class Trust(StrEnum):
+    """How far what a window says can be relied on, the least first."""
+
+    untrusted = "untrusted"
+    transcript = "transcript"
+    stated = "stated"
+    confirmed = "confirmed"
+
+    @property
+    def level(self) -> int:
+        """Its place, 0 for the least trusted."""
+        return list(Trust).index(self)
 
 
 class MemoryWindow(Created, Record):
-    """A short turn of a conversation, or a passage of a long one, as it was said; the unit that recall finds."""
+    """A short turn of a conversation or a work record, or a passage of a long one; the unit that recall finds."""
 
     __tablename__ = "memory_windows"
     __table_args__ = (
         UniqueConstraint("project_id", "source_uuid", "part"),
         Index(None, "seq", unique=True),
         Index(None, "project_id", "seq"),
+        Index(None, "client_id", "seq"),
         Index(None, "session_id", "ordinal"),
-        Index(None, "client_id"),
-        *(Index(None, name) for name in ("transcript_id", "machine_id", "superseded_by")),
+        *(
+            Index(None, name)
+            for name in ("transcript_id", "machine_id", "superseded_by", "record_id", "infrastructure_id")
+        ),
     )
     audited = True
 
     seq: Mapped[int] = mapped_column(BigInteger, doc="Ascends in the order of commits; every change takes a new one.")
-    session_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"))
-    project_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    kind: Mapped[Kind] = column(default=Kind.turn)
+    record_id: Mapped[uuid.UUID | None] = mapped_column(doc="The work record this tells of; its kind names the table.")
+    session_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"))
+    project_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
     client_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("clients.id", ondelete="CASCADE"))
     machine_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("machines.id", ondelete="SET NULL"))
+    infrastructure_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("infrastructure.id", ondelete="SET NULL"), doc="The asset that a work record is about."
+    )
     transcript_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("transcripts.id", ondelete="SET NULL"))
     source_uuid: Mapped[str] = mapped_column(Line(100), doc="The record of the source this was said in.")
     ordinal: Mapped[int] = mapped_column(doc="Place of the turn within its session.")
@@ -67,6 +105,8 @@ WINDOWS = Resource(
     plural="memory-windows",
     visible=any_of((by_client(MemoryWindow.client_id), through(MemoryWindow.project_id, Project, PROJECTS.visible))),
     filters=(
+        MemoryWindow.kind,
+        MemoryWindow.record_id,
         MemoryWindow.session_id,
         MemoryWindow.project_id,
         MemoryWindow.client_id,
@@ -78,6 +118,9 @@ WINDOWS = Resource(
         MemoryWindow.ordinal,
         MemoryWindow.part,
         MemoryWindow.seq,
+        MemoryWindow.trust,
+        MemoryWindow.superseded_by,
+        MemoryWindow.infrastructure_id,
     ),
     search=(MemoryWindow.text,),
     columns=(MemoryWindow.said_at, MemoryWindow.author, MemoryWindow.text),

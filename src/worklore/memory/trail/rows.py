@@ -291,8 +291,10 @@ def _left(turn: Turn, ordinal: int, state: dict[str, Any], where: Whereabouts) -
 
 
 def _unsay(turn: Turn, ordinal: int, state: dict[str, Any]) -> None:
-    """A list in a turn that somebody has deleted gives no rows, and only digests of it are kept, but what a later list
-    says again is still the same task."""
+    """A list in a turn that somebody has deleted gives no rows, but what a later list says again is the same task.
+
+    Of what was deleted only digests are kept.
+    """
     titles = left_to_do(turn.text) if turn.role == "assistant" else []
     if titles:
         places = {_digest(title): _first_said(title, place, turn, ordinal, state) for place, title in enumerate(titles)}

@@ -17,6 +17,7 @@ from sqlalchemy import Table, bindparam, insert, select, update
 
 from worklore.kernel.audit import Tombstone, record_batch
 from worklore.kernel.context import Context, ReadContext
+from worklore.memory.changed import note_changed
 from worklore.memory.context import ConversationContext
 from worklore.memory.decision import DecisionLog
 from worklore.memory.trail.rows import Row
@@ -92,6 +93,7 @@ def _keep(ctx: Context, model: type[Any], wanted: Mapping[uuid.UUID, Row], clien
         _change(ctx, table, row, stored[row.id])
     if changed:
         record_batch(ctx, table.description, [row.id for row in changed], action="recapture", client_id=client_id)
+    note_changed(ctx, model, (row.id for row in (*fresh, *changed)))
     return len(fresh) + len(changed)
 
 

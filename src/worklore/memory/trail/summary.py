@@ -17,7 +17,7 @@ from worklore.memory.decision import DecisionLog
 from worklore.memory.trail.rows import trail_id
 from worklore.memory.trail.step import bounded, one_line
 from worklore.memory.trail.store import digest, edited, forgotten
-from worklore.memory.window import MemoryWindow, Role
+from worklore.memory.window import Kind, MemoryWindow, Role
 from worklore.trail.command import CommandRun
 from worklore.trail.deployment import Deployment
 from worklore.trail.failure import OperationFailure
@@ -92,7 +92,9 @@ def _content(ctx: ReadContext, session: WorkSession, added: Said) -> dict[str, A
         state["branch"] = session.git_branch
     if left:
         state["open"] = left
-    before = select(func.sum(MemoryWindow.token_count)).where(MemoryWindow.session_id == session.id)
+    before = select(func.sum(MemoryWindow.token_count)).where(
+        MemoryWindow.session_id == session.id, MemoryWindow.kind == Kind.turn
+    )
     return {
         "title": one_line(session.session_title, MAX_LINE) or "Session",
         "dense_summary": text,

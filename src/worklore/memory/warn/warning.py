@@ -26,7 +26,7 @@ from worklore.memory import tokens
 from worklore.memory.capture import ensure_session, session_of
 from worklore.memory.frame import CLOSING, OPENING, neutral
 from worklore.memory.injection import note
-from worklore.memory.recall import Question, named_project
+from worklore.memory.question import Question, named_project
 from worklore.memory.redaction import told
 from worklore.memory.warn.command_line import Call, calls, target
 from worklore.memory.warn.destructive import unpasteable
