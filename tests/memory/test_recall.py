@@ -18,7 +18,10 @@ from worklore.kernel.context import Context
 from worklore.kernel.types import utcnow
 from worklore.memory import tokens
 from worklore.memory.index import Index
+from worklore.memory.question import of_project
+from worklore.memory.recall import search
 from worklore.memory.recollection import recollection, warm
+from worklore.work.project import Project
 from worklore.work.session import WorkSession
 
 TALK = (
@@ -83,6 +86,17 @@ def test_nothing_is_missed_while_many_capture_at_once(hub: TestHub, machine_api:
     with ThreadPoolExecutor(5) as pool:
         list(pool.map(work, range(5)))
     assert recall(machine_api, "worker", identity)["searched"] == 1 + 5 * 6 * 7
+
+
+def test_a_reader_with_an_older_view_takes_nothing_out_of_the_index(hub: TestHub, machine_api: httpx2.Client) -> None:
+    identity = captured(machine_api, *TALK)
+    project = uuid.UUID(machine_api.post("/projects/identify", json=identity).json()["id"])
+    with hub.database.read(SYSTEM) as ctx:
+        scope = of_project(ctx.session.get_one(Project, project))
+        captured(machine_api, "the quokka is in the server room", identity=identity)
+        assert recall(machine_api, "quokka", identity)["items"]
+        search(ctx, scope, "quokka", budget=1000)
+    assert recall(machine_api, "quokka", identity)["items"]
 
 
 def test_another_clients_memory_does_not_exist(hub: TestHub, machine_api: httpx2.Client, api: httpx2.Client) -> None:

@@ -8,7 +8,7 @@ wait for your commit.
 from sqlalchemy import BigInteger, Connection, insert, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
-from worklore.kernel.context import Context
+from worklore.kernel.context import Context, ReadContext
 from worklore.kernel.db import Base
 from worklore.kernel.types import Line
 
@@ -35,3 +35,8 @@ def take_on(connection: Connection, name: str, count: int) -> range:
         connection.execute(insert(Sequence), [{"name": name, "value": count}])
     last = connection.execute(select(Sequence.value).where(Sequence.name == name)).scalar_one()
     return range(last - count + 1, last + 1)
+
+
+def last(ctx: ReadContext, name: str) -> int:
+    """The last number of a sequence that a reader's view holds; 0 before the first."""
+    return ctx.session.scalar(select(Sequence.value).where(Sequence.name == name)) or 0

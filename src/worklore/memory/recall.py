@@ -222,7 +222,7 @@ def read_excerpts(ctx: ReadContext, scope: Scope, hits: Iterable[Hit]) -> list[R
     matched = {str(row.id): row for row in _rows(ctx, MemoryWindow.id, [uuid.UUID(hit.id) for hit in ranked])}
     gone = [hit.id for hit in ranked if hit.id not in matched]
     if gone and ctx.principal.clients is None:
-        recollection(ctx).forget(scope, gone)
+        recollection(ctx).forget(ctx, scope, gone)
     split = [row for row in matched.values() if row.parts > 1]
     parts: dict[tuple[uuid.UUID | None, str], dict[int, str]] = {}
     for row in _parts(ctx, split):

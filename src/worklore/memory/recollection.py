@@ -20,13 +20,14 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, func, select
 
 from worklore.kernel.context import ReadContext
+from worklore.kernel.sequence import last
 from worklore.memory.embed import MODEL, ModelUnavailableError, TokenVectors, embedder
 from worklore.memory.index import Entry, Index
 from worklore.memory.only import Only
 from worklore.memory.rank import Hit, Meaning, rank
 from worklore.memory.units import entry
 from worklore.memory.vector import MemoryVector, pooled_of, tokens_of
-from worklore.memory.window import MemoryWindow, Role, Trust
+from worklore.memory.window import SEQUENCE, MemoryWindow, Role, Trust
 from worklore.work.session import WorkSession
 
 MAX_UNITS: Final = 500_000
@@ -106,11 +107,16 @@ class Recollection:
         self._make_room()
         return ranked
 
-    def forget(self, scope: Scope, windows: list[str]) -> None:
-        """Drop windows the database no longer has."""
+    def forget(self, ctx: ReadContext, scope: Scope, windows: list[str]) -> None:
+        """Drop windows that a reader does not find in the database.
+
+        A reader whose view is older than the index does not find what came since: its word does not count.
+        """
         held = self._held(scope)
+        seen = last(ctx, SEQUENCE)
         with held.lock:
-            held.index.remove(windows)
+            if seen >= max(held.seq):
+                held.index.remove(windows)
 
     def _held(self, scope: Scope) -> ScopeIndex:
         with self._lock:
