@@ -33,6 +33,7 @@ from worklore.knowledge.solution import PROBLEM_SOLUTIONS
 from worklore.memory.capture import CAPTURE
 from worklore.memory.compressing import COMPRESS_SESSION, MAKE_SNIPPET, STATE_BRIEF
 from worklore.memory.context import CONTEXTS
+from worklore.memory.context_pack import PACK_OF_CLIENT, PACK_OF_WORK_ITEM
 from worklore.memory.decision import DECISIONS
 from worklore.memory.found import (
     CONTEXT_TAGS,
@@ -234,6 +235,8 @@ ACTIONS: Final[tuple[Action, ...]] = (
     CAPTURE,
     TRAIL_OF_SESSION,
     RECALL,
+    PACK_OF_CLIENT,
+    PACK_OF_WORK_ITEM,
     RECALL_CONTEXTS,
     SNIPPETS_BY_TAGS,
     TOP_SNIPPETS,

@@ -11,7 +11,7 @@ import pytest
 
 from tests.client.conftest import waited
 from tests.conftest import TestHub, unique
-from tests.memory.transcripts import conversation, folder, piece
+from tests.memory.transcripts import conversation, folder, home, piece
 from worklore.identity.token import TokenKind
 
 TALK = (
@@ -35,7 +35,7 @@ def ask(client: httpx2.Client, event: str, identity: dict[str, Any], session: st
 
 @pytest.fixture
 def identity(machine_api: httpx2.Client) -> dict[str, Any]:
-    about = folder()
+    about = home(machine_api)
     machine_api.post("/capture", json=piece(conversation(*TALK), about)).raise_for_status()
     return about
 

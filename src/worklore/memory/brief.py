@@ -14,19 +14,27 @@ from weakref import WeakValueDictionary
 from sqlalchemy import select
 
 from worklore.kernel.context import Context, ReadContext
-from worklore.memory import redaction
+from worklore.memory import facts, redaction, tokens
 from worklore.memory.analyse import terms
 from worklore.memory.capture import ensure_session, session_of
+from worklore.memory.decision import DecisionLog
+from worklore.memory.frame import CLOSING, OPENING
 from worklore.memory.injection import note, told
 from worklore.memory.pack import Excerpt, Packed
 from worklore.memory.question import of_project
 from worklore.memory.rank import Hit
 from worklore.memory.recall import fitting, read_excerpts, search
+from worklore.memory.warn.evidence import local_name
 from worklore.memory.window import MemoryWindow, Role
+from worklore.work.pending_task import PendingTask
 from worklore.work.project import Project
 from worklore.work.session import WorkSession
+from worklore.work.work_item import WorkItem
 
 START_BUDGET: Final = 1200
+FACTS_BUDGET: Final = 600
+"""Tokens of a brief that may tell where the project stands; the rest tells of the last sessions."""
+
 PROMPT_BUDGET: Final = 700
 MAX_CHARACTERS: Final = 9_500
 """Agents move longer texts to a file and show a preview: stay below their 10,000."""
@@ -103,18 +111,34 @@ def write_down(ctx: Context, asker: Asker, event: str, what: Told) -> None:
 
 
 def brief(ctx: ReadContext, asker: Asker) -> Told:
-    """Where the last sessions of a project were left: their requests and their last words, the newest first."""
+    """Where a project stands and where its last sessions were left: their requests and last words, the newest first."""
     own, known = asker.said_or_told(ctx)
+    said, names = facts.fitting((fact for fact in _facts(ctx, asker, own) if fact.name not in known), FACTS_BUDGET)
     hits = [Hit(str(key), 0, 0, 0, 0.0, {}) for key in _closing_windows(ctx, asker.project, own)]
     read = read_excerpts(ctx, of_project(asker.project), hits)
     excerpts = [each.excerpt for each in read if each.excerpt.turn not in known]
-    return _told(_short(excerpts, START_BUDGET), {excerpt.turn: "recent work" for excerpt in excerpts})
+    packed = _short(excerpts, START_BUDGET - said.tokens, MAX_CHARACTERS - len(said.text))
+    recent = dict.fromkeys((item.excerpt.turn for item in packed.shown), "recent work")
+    if not names:
+        return Told(packed.text, packed.tokens, recent)
+    text = f"{OPENING}{said.text}\n{packed.text.removeprefix(OPENING) or CLOSING}"
+    return Told(text, tokens.count(text), names | recent)
 
 
-def _short(excerpts: list[Excerpt], budget: int) -> Packed:
+def _facts(ctx: ReadContext, asker: Asker, own: uuid.UUID | None) -> Iterator[facts.Fact]:
+    project = asker.project
+    yield from facts.state(ctx, project.id)
+    yield from facts.left_behind(ctx, project.id, own)
+    yield from facts.failing(ctx, project.client_id, local_name(ctx, ctx.principal.machine_id))
+    yield from facts.open_work(ctx, WorkItem.project_id == project.id)
+    yield from facts.follow_ups(ctx, PendingTask.project_id == project.id)
+    yield from facts.decided(ctx, DecisionLog.project_id == project.id)
+
+
+def _short(excerpts: list[Excerpt], budget: int, characters: int = MAX_CHARACTERS) -> Packed:
     """What fits the budget and the agents' limit on characters, which code and tables reach before the budget."""
     packed = fitting(excerpts, budget)
-    while len(packed.text) > MAX_CHARACTERS:
+    while len(packed.text) > characters:
         budget -= budget // 4
         packed = fitting(excerpts, budget)
     return packed
