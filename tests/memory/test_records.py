@@ -247,3 +247,31 @@ def test_their_meaning_is_known_too(hub: TestHub, place: Place) -> None:
         assert len(recollection(ctx)) == 0
     [found] = place.ask("what shall we purchase instead of the old machine?", kinds=["decision"])
     assert "late" in found["parts"]
+
+
+def test_contexts_and_snippets_are_ranked_by_a_question(place: Place) -> None:
+    project = place.project["id"]
+    word = unique("gnu").replace("-", "")
+    texts = (
+        f"the {word} lamp",
+        f"the {word} lamp of the {word} room needs oil",
+        f"oil for the {word}",
+        "nothing of it",
+    )
+    titled = {"project_id": project, "relevance_score": 3}
+    for number, text in enumerate(texts):
+        place.make("context-snippets", category="lesson", title=f"S{number}", dense_content=text, **titled)
+        place.make(
+            "conversation-contexts", context_type="general_context", title=f"C{number}", dense_summary=text, **titled
+        )
+    for path in ("context-snippets/top-relevant", "conversation-contexts/recall"):
+        asked = {"question": f"where does the {word} lamp get its oil?", "fields": "title", "total": "true"}
+        found = place.api.get(f"/{path}", params=asked)
+        assert found.status_code == 200, found.text
+        titles = [item["title"][1:] for item in found.json()["items"]]
+        assert (titles[0], found.json()["total"]) == ("1", 3)
+        assert set(titles) == {"0", "1", "2"}
+        second = place.api.get(f"/{path}", params=asked | {"limit": "1", "offset": "1"}).json()["items"]
+        assert [item["title"][1:] for item in second] == titles[1:2]
+        assert place.api.get(f"/{path}", params={"question": unique("no")}).json()["items"] == []
+        assert place.api.get(f"/{path}", params={"question": "x" * 20_001}).status_code == 400

@@ -1,10 +1,12 @@
 """Contexts, snippets and decisions as people ask for them: by tag, the most relevant, the latest."""
 
 import uuid
+from dataclasses import replace
+from datetime import datetime
 from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 
 from worklore.kernel.access import any_of, through
 from worklore.kernel.action import Action, Risk
@@ -16,7 +18,11 @@ from worklore.kernel.wire import Clean, WireModel
 from worklore.memory.context import CONTEXTS, ConversationContext
 from worklore.memory.context_tag import ContextTag, normalised_tag
 from worklore.memory.decision import DECISIONS, DecisionLog
+from worklore.memory.index import Index
+from worklore.memory.rank import rank
 from worklore.memory.snippet import SNIPPETS, ContextSnippet
+from worklore.memory.units import entry
+from worklore.memory.window import Role
 from worklore.work.project import PROJECTS
 
 CONTEXT_TAGS = Resource(
@@ -53,9 +59,14 @@ class Tagged(WireModel):
 
 
 class Relevant(WireModel):
-    """How relevant at least."""
+    """How relevant at least, and to what."""
 
-    min_relevance_score: Score = Field(default=0, description="From 0 to 10.")
+    min_relevance_score: Score = Field(default=0, description="From 0 to 10, as the record says of itself.")
+    question: Annotated[str, Clean] | None = Field(
+        default=None,
+        max_length=20_000,
+        description="What the records are to bear on: those that do come in recall's order, by `offset` and `limit`.",
+    )
 
 
 class Recollected(Relevant):
@@ -72,8 +83,9 @@ def snippets_by_tags(ctx: ReadContext, body: Tagged, ask: Ask) -> Page:
 
 
 def top_snippets(ctx: ReadContext, body: Relevant, ask: Ask) -> Page:
-    """The most relevant snippets first."""
-    return list_(ctx, SNIPPETS, ask, ContextSnippet.relevance_score >= body.min_relevance_score)
+    """The most relevant snippets first, by themselves or to a question."""
+    only = ContextSnippet.relevance_score >= body.min_relevance_score
+    return _found(ctx, SNIPPETS, ask, only, body.question)
 
 
 def contexts_recalled(ctx: ReadContext, body: Recollected, ask: Ask) -> Page:
@@ -83,7 +95,44 @@ def contexts_recalled(ctx: ReadContext, body: Recollected, ask: Ask) -> Page:
         only &= ConversationContext.project_id == load(ctx, PROJECTS, body.project_id).id
     if body.tags is not None:
         only &= ConversationContext.id.in_(select(ContextTag.context_id).where(ContextTag.tag.in_(body.tags)))
-    return list_(ctx, CONTEXTS, ask, only)
+    return _found(ctx, CONTEXTS, ask, only, body.question)
+
+
+CANDIDATES: Final = 2_000
+"""Records that are compared with a question, the newest."""
+
+
+def _found(ctx: ReadContext, resource: Resource, ask: Ask, only: ColumnElement[bool], question: str | None) -> Page:
+    """Records that are ``only`` so: in the list's order, or those that bear on a question in recall's."""
+    if question is None:
+        return list_(ctx, resource, ask, only)
+    newest = replace(ask, sort=(("created_at", True), ("id", True)), after=None, offset=0, total=False, since=None)
+    told = tuple(column.key for column in resource.search)
+    candidates = list_(ctx, resource, replace(newest, limit=CANDIDATES, fields=("id", "created_at", *told)), only)
+    index = Index(
+        entry(
+            "\n".join(row[name] or "" for name in told),
+            id=row["id"],
+            session=row["id"],
+            ordinal=0,
+            part=0,
+            time=_moment(row["created_at"]).timestamp(),
+            author="",
+            role=Role.record.value,
+        )
+        for row in candidates.items
+    )
+    best = [hit.id for hit in rank(index, question, now=ctx.now(), limit=CANDIDATES)]
+    wanted = best[ask.offset : ask.offset + ask.limit]
+    keys = resource.table.c.id.in_([uuid.UUID(key) for key in wanted])
+    shown = list_(ctx, resource, replace(newest, fields=tuple(dict.fromkeys((*ask.fields, "id")))), keys).items
+    of_id = {item["id"]: {name: item[name] for name in ask.fields} for item in shown}
+    return Page([of_id[key] for key in wanted], None, len(best) if ask.total else None, None)
+
+
+def _moment(value: datetime | str) -> datetime:
+    """A time of a list's row: some databases give it in wire form."""
+    return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
 def decisions_by_tags(ctx: ReadContext, body: Tagged, ask: Ask) -> Page:
