@@ -112,8 +112,8 @@ def _found(ctx: ReadContext, resource: Resource, ask: Ask, only: ColumnElement[b
     index = Index(
         entry(
             "\n".join(row[name] or "" for name in told),
-            id=row["id"],
-            session=row["id"],
+            id=str(row["id"]),
+            session=str(row["id"]),
             ordinal=0,
             part=0,
             time=_moment(row["created_at"]).timestamp(),
@@ -126,12 +126,12 @@ def _found(ctx: ReadContext, resource: Resource, ask: Ask, only: ColumnElement[b
     wanted = best[ask.offset : ask.offset + ask.limit]
     keys = resource.table.c.id.in_([uuid.UUID(key) for key in wanted])
     shown = list_(ctx, resource, replace(newest, fields=tuple(dict.fromkeys((*ask.fields, "id")))), keys).items
-    of_id = {item["id"]: {name: item[name] for name in ask.fields} for item in shown}
+    of_id = {str(item["id"]): {name: item[name] for name in ask.fields} for item in shown}
     return Page([of_id[key] for key in wanted], None, len(best) if ask.total else None, None)
 
 
 def _moment(value: datetime | str) -> datetime:
-    """A time of a list's row: some databases give it in wire form."""
+    """A time of a list's row, which some databases give in wire form."""
     return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
