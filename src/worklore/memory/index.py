@@ -7,7 +7,7 @@ never on how it arrived.
 
 Postings are numpy arrays by term in one consolidated segment, with a small dictionary tail for what came since; the
 tail is merged when it has grown to an eighth of the segment, so adding one entry costs about the same however large
-the index is.
+the index is. Many entries at once are counted by numpy, and merged before the next question.
 
 Not thread-safe: the owner serialises writing, and reading while writing.
 """
@@ -32,6 +32,7 @@ K1: Final = 1.2
 B: Final = 0.75
 _SMALL_TAIL: Final = 1024  # entries; below this a merge is not worth its while
 _MAX_COUNT: Final = 65_535  # occurrences in one unit: the counts are kept in 16 bits
+_MANY: Final = 256  # entries from which counting them together is faster
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,16 @@ class Postings(NamedTuple):
     counts: Ints
 
 
+class _Run(NamedTuple):
+    """Postings of entries that came together, in the order of terms, then of slots."""
+
+    terms: NDArray[np.int32]
+    slots: NDArray[np.int32]
+    counts: NDArray[np.uint16]
+
+
 class _Segment(NamedTuple):
-    """Postings of all terms, those of term `t` at `bounds[t]:bounds[t + 1]`, in ascending slots."""
+    """Postings of all terms, those of term `t` at `bounds[t]:bounds[t + 1]`."""
 
     bounds: Ints
     slots: NDArray[np.int32]
@@ -173,6 +182,7 @@ class Index:
         self._segment = _Segment(np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.uint16))
         self._consolidated = 0
         self._tail: dict[int, tuple[array[int], array[int]]] = {}
+        self._runs: list[_Run] = []
         self._layout: Layout | None = None
         self.add(entries)
 
@@ -203,12 +213,18 @@ class Index:
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Add entries, or replace those whose id is known."""
-        for entry in entries:
+        added = list({entry.id: entry for entry in entries}.values())
+        for entry in added:
             self._discard(entry.id)
-            self._append(entry)
+        first = len(self._ids)
+        self._describe(added)
         self._layout = None
-        tail_entries = len(self._ids) - self._consolidated
-        if tail_entries > max(_SMALL_TAIL, self._consolidated // 8):
+        if len(added) >= _MANY:
+            self._runs.append(self._counted(added, first))
+            return
+        for slot, entry in enumerate(added, first):
+            self._post(entry, slot)
+        if not self._runs and len(self._ids) - self._consolidated > max(_SMALL_TAIL, self._consolidated // 8):
             self._consolidate()
 
     def embed(self, vectors: Mapping[str, Vectors]) -> None:
@@ -243,7 +259,7 @@ class Index:
     def layout(self) -> Layout:
         """The canonical order of the present entries; computed anew after a change."""
         if self._layout is None:
-            if len(self._ids) > 2 * len(self._slot_of) + _SMALL_TAIL:
+            if self._runs or len(self._ids) > 2 * len(self._slot_of) + _SMALL_TAIL:
                 self._consolidate()
             self._layout = self._arrange()
         return self._layout
@@ -281,43 +297,61 @@ class Index:
         if slot is not None:
             self._columns["alive"][slot] = False
 
-    def _append(self, entry: Entry) -> None:
-        slot = len(self._ids)
-        if slot == len(self._columns["alive"]):
+    def _describe(self, added: Sequence[Entry]) -> None:
+        """Give entries their slots, and keep all of them but their terms."""
+        first, size = len(self._ids), len(self._ids) + len(added)
+        while size > len(self._columns["alive"]):
             self._columns = {name: np.concatenate((held, np.zeros_like(held))) for name, held in self._columns.items()}
             self._vectors = np.concatenate((self._vectors, np.zeros_like(self._vectors)))
-        self._ids.append(entry.id)
-        self._slot_of[entry.id] = slot
-        values = {
-            "session": self._sessions.setdefault(entry.session, len(self._sessions)),
-            "ordinal": entry.ordinal,
-            "part": entry.part,
-            "time": entry.time,
-            "author": self._authors.setdefault(entry.author, len(self._authors)),
-            "length": len(entry.terms),
-            "user": entry.role == "user",
-            "assistant": entry.role == "assistant",
-            "asks": entry.asks,
-            "tells_time": entry.tells_time,
-            "kind": self._kinds.setdefault(entry.kind, len(self._kinds)),
-            "record": self._records.setdefault(entry.record, len(self._records)) if entry.record else -1,
-            "machine": self._places.setdefault(entry.machine, len(self._places)) if entry.machine else -1,
-            "asset": self._places.setdefault(entry.asset, len(self._places)) if entry.asset else -1,
-            "trust": entry.trust,
-            "valid_from": entry.valid_from,
-            "valid_to": entry.valid_to,
-            "alive": True,
-            "embedded": False,
+        self._ids += [entry.id for entry in added]
+        self._slot_of.update((entry.id, slot) for slot, entry in enumerate(added, first))
+        values: dict[str, list[Any]] = {
+            "session": [_number(self._sessions, entry.session) for entry in added],
+            "ordinal": [entry.ordinal for entry in added],
+            "part": [entry.part for entry in added],
+            "time": [entry.time for entry in added],
+            "author": [_number(self._authors, entry.author) for entry in added],
+            "length": [len(entry.terms) for entry in added],
+            "user": [entry.role == "user" for entry in added],
+            "assistant": [entry.role == "assistant" for entry in added],
+            "asks": [entry.asks for entry in added],
+            "tells_time": [entry.tells_time for entry in added],
+            "kind": [_number(self._kinds, entry.kind) for entry in added],
+            "record": [_number(self._records, entry.record) if entry.record else -1 for entry in added],
+            "machine": [_number(self._places, entry.machine) if entry.machine else -1 for entry in added],
+            "asset": [_number(self._places, entry.asset) if entry.asset else -1 for entry in added],
+            "trust": [entry.trust for entry in added],
+            "valid_from": [entry.valid_from for entry in added],
+            "valid_to": [entry.valid_to for entry in added],
+            "alive": [True] * len(added),
+            "embedded": [False] * len(added),
         }
-        for name, value in values.items():
-            self._columns[name][slot] = value
+        for name, column in values.items():
+            self._columns[name][first:size] = column
+
+    def _post(self, entry: Entry, slot: int) -> None:
         for term, count in Counter(entry.terms).items():
-            number = self._terms.setdefault(term, len(self._terms))
+            number = _number(self._terms, term)
             held = self._tail.get(number)
             if held is None:
                 held = self._tail[number] = (array("i"), array("H"))
             held[0].append(slot)
             held[1].append(min(count, _MAX_COUNT))
+
+    def _counted(self, added: Sequence[Entry], first: int) -> _Run:
+        known = self._terms
+        numbers = np.fromiter(
+            (_number(known, term) for entry in added for term in entry.terms),
+            np.int64,
+            sum(len(entry.terms) for entry in added),
+        )
+        slots = np.repeat(np.arange(first, first + len(added)), [len(entry.terms) for entry in added])
+        keys, counts = np.unique(numbers << 32 | slots, return_counts=True)
+        return _Run(
+            (keys >> 32).astype(np.int32),
+            (keys & 0xFFFFFFFF).astype(np.int32),
+            np.minimum(counts, _MAX_COUNT).astype(np.uint16),
+        )
 
     def _consolidate(self) -> None:
         """Merge the tail into the segment and give the slots of removed entries back."""
@@ -328,17 +362,32 @@ class Index:
         sizes = np.fromiter((len(held) for held, _ in self._tail.values()), np.int64, len(self._tail))
         segment = self._segment
         terms = np.concatenate(
-            (np.repeat(np.arange(len(segment.bounds) - 1), np.diff(segment.bounds)), np.repeat(numbers, sizes)),
+            (
+                np.repeat(np.arange(len(segment.bounds) - 1, dtype=np.int32), np.diff(segment.bounds)),
+                np.repeat(numbers.astype(np.int32), sizes),
+                *(run.terms for run in self._runs),
+            )
         )
-        slots = np.concatenate([segment.slots, *(np.frombuffer(held, np.int32) for held, _ in self._tail.values())])
-        counts = np.concatenate([segment.counts, *(np.frombuffer(held, np.uint16) for _, held in self._tail.values())])
+        slots = np.concatenate(
+            [
+                segment.slots,
+                *(np.frombuffer(held, np.int32) for held, _ in self._tail.values()),
+                *(run.slots for run in self._runs),
+            ]
+        )
+        counts = np.concatenate(
+            [
+                segment.counts,
+                *(np.frombuffer(held, np.uint16) for _, held in self._tail.values()),
+                *(run.counts for run in self._runs),
+            ]
+        )
         kept = np.flatnonzero(alive[slots])
-        # Stable: within a term the slots stay ascending, as tail slots are higher than any in the segment.
         order = kept[np.argsort(terms[kept], kind="stable")]
         bounds = np.zeros(len(self._terms) + 1, np.int64)
         np.cumsum(np.bincount(terms[order], minlength=len(self._terms)), out=bounds[1:])
         self._segment = _Segment(bounds, renumbered[slots[order]].astype(np.int32), counts[order])
-        self._tail = {}
+        self._tail, self._runs = {}, []
         self._ids = [identifier for identifier, present in zip(self._ids, alive, strict=True) if present]
         self._slot_of = {identifier: slot for slot, identifier in enumerate(self._ids)}
         capacity = max(_SMALL_TAIL, 2 * len(self._ids))
@@ -409,6 +458,11 @@ class Index:
         ranks = np.empty(len(start), np.int64)
         ranks[by_name[np.argsort(start[by_name], kind="stable")]] = np.arange(len(start))
         return ranks
+
+
+def _number(numbers: dict[str, int], name: str) -> int:
+    """The number of a name, a new one if it has none."""
+    return numbers.setdefault(name, len(numbers))
 
 
 def changes(values: NDArray[Any]) -> Bools:

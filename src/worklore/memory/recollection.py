@@ -21,17 +21,20 @@ from sqlalchemy import ColumnElement, func, select
 
 from worklore.kernel.context import ReadContext
 from worklore.kernel.sequence import last
-from worklore.memory.embed import MODEL, ModelUnavailableError, TokenVectors, embedder
+from worklore.memory.embed import MODEL, Embedding, ModelUnavailableError, TokenVectors, Vector, embedder
 from worklore.memory.index import Entry, Index
 from worklore.memory.only import Only
 from worklore.memory.rank import Hit, Meaning, rank
 from worklore.memory.units import entry
-from worklore.memory.vector import MemoryVector, pooled_of, tokens_of
+from worklore.memory.vector import MemoryVector, done, pooled_of, tokens_of
 from worklore.memory.window import SEQUENCE, MemoryWindow, Role, Trust
 from worklore.work.session import WorkSession
 
 MAX_UNITS: Final = 500_000
 """Windows held in memory by all indexes of this process."""
+
+MAX_TOKEN_VECTORS: Final = 10_000
+"""Windows of a scope whose token vectors are held: some 3 kB each."""
 
 CHUNK: Final = 5_000
 BATCH: Final = 400
@@ -63,11 +66,18 @@ class Scope:
 
 @dataclass(slots=True)
 class ScopeIndex:
-    """The index of a scope, and how far it has read the windows and their vectors: one number for each part."""
+    """The index of a scope, and how far it has read the windows (a number for each part) and their vectors."""
 
     index: Index = field(default_factory=Index)
     seq: list[int] = field(default_factory=lambda: [0] * MAX_PARTS)
-    vector_seq: list[int] = field(default_factory=lambda: [0] * MAX_PARTS)
+    seen: int = 0
+    """The last number of all windows when this one was last brought up to date."""
+    waiting: dict[str, int] = field(default_factory=dict[str, int])
+    """Windows whose vectors are not read yet, and their numbers."""
+    embedded: int = 0
+    """The last number that had vectors when they were last read."""
+    tokens: OrderedDict[str, TokenVectors] = field(default_factory=OrderedDict[str, TokenVectors])
+    """The token vectors asked for last."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -97,11 +107,12 @@ class Recollection:
     ) -> Ranked:
         """The best windows of a scope for a question, of those that may be ranked."""
         held = self._held(scope)
-        meaning = meaning_of(ctx, question)
+        asked = _asked(question)
         with held.lock:
             self._catch_up(ctx, scope, held)
-            if meaning is not None:
-                self._catch_up_vectors(ctx, scope, held)
+            if asked is not None:
+                self._catch_up_vectors(ctx, held)
+            meaning = Meaning(asked, partial(_tokens, ctx, held)) if asked is not None else None
             hits = rank(held.index, question, now=now, meaning=meaning, only=only, limit=limit)
             ranked = Ranked(hits, len(held.index), held.index.embedded if meaning else 0)
         self._make_room()
@@ -125,6 +136,9 @@ class Recollection:
             return held
 
     def _catch_up(self, ctx: ReadContext, scope: Scope, held: ScopeIndex) -> None:
+        newest = last(ctx, SEQUENCE)
+        if newest <= held.seen:
+            return
         for place, part in enumerate(scope.parts):
             while True:
                 newer = (
@@ -137,28 +151,34 @@ class Recollection:
                 if rows:
                     # Adding nothing would still have the index arranged anew, by every question.
                     held.index.add(_entry(row) for row in rows)
+                    held.waiting.update((str(row.id), row.seq) for row in rows)
+                    for row in rows:
+                        held.tokens.pop(str(row.id), None)
                     held.seq[place] = rows[-1].seq
                 if len(rows) < CHUNK:
                     break
+        held.seen = newest
 
-    def _catch_up_vectors(self, ctx: ReadContext, scope: Scope, held: ScopeIndex) -> None:
-        for place, part in enumerate(scope.parts):
-            while True:
-                newer = (
-                    select(MemoryVector.seq, MemoryVector.window_id, MemoryVector.pooled)
-                    .join(MemoryWindow, MemoryWindow.id == MemoryVector.window_id)
-                    .where(part, MemoryWindow.seq > held.vector_seq[place], MemoryVector.seq == MemoryWindow.seq)
-                    .where(MemoryVector.model == MODEL)
-                    .order_by(MemoryWindow.seq)
-                    .limit(CHUNK)
-                )
-                rows = ctx.session.execute(newer).all()
-                if rows:
-                    read = [(str(row.window_id), pooled_of(row.pooled)) for row in rows]
-                    held.index.embed({window: vector for window, vector in read if vector is not None})
-                    held.vector_seq[place] = rows[-1].seq
-                if len(rows) < CHUNK:
-                    break
+    def _catch_up_vectors(self, ctx: ReadContext, held: ScopeIndex) -> None:
+        made = done(ctx) if held.waiting else 0
+        if made <= held.embedded:
+            return
+        wanted = [window for window, seq in held.waiting.items() if seq <= made]
+        for start in range(0, len(wanted), BATCH):
+            keys = [uuid.UUID(window) for window in wanted[start : start + BATCH]]
+            stored = select(MemoryVector.window_id, MemoryVector.seq, MemoryVector.pooled).where(
+                MemoryVector.window_id.in_(keys), MemoryVector.model == MODEL
+            )
+            found: dict[str, Vector] = {}
+            for row in ctx.session.execute(stored):
+                window, vector = str(row.window_id), pooled_of(row.pooled)
+                # One of another number is of what the window said before.
+                if held.waiting.get(window) == row.seq:
+                    del held.waiting[window]
+                    if vector is not None:
+                        found[window] = vector
+            held.index.embed(found)
+        held.embedded = made
 
     def _make_room(self) -> None:
         with self._lock:
@@ -187,6 +207,9 @@ _READ: Final = (
 )
 
 
+_LEVELS: Final = {each.value: each.level for each in Trust}
+
+
 def _entry(row: Any) -> Entry:
     return entry(
         row.text,
@@ -203,27 +226,36 @@ def _entry(row: Any) -> Entry:
         record=str(row.record_id or ""),
         machine=str(row.machine_id or ""),
         asset=str(row.infrastructure_id or ""),
-        trust=Trust(row.trust).level,
+        trust=_LEVELS[row.trust],
         valid_from=row.valid_from.timestamp() if row.valid_from else -inf,
         valid_to=row.valid_to.timestamp() if row.valid_to else inf,
     )
 
 
-def meaning_of(ctx: ReadContext, question: str) -> Meaning | None:
+def _asked(question: str) -> Embedding | None:
     """A question as the model reads it; None where there is no model, and for a question without a word."""
     model = embedder()
     if isinstance(model, ModelUnavailableError) or not question.strip():
         return None
-    return Meaning(model.embed([question])[0], partial(_tokens, ctx))
+    return model.embed([question])[0]
 
 
-def _tokens(ctx: ReadContext, windows: Sequence[str]) -> dict[str, TokenVectors]:
-    found: dict[str, TokenVectors] = {}
-    for start in range(0, len(windows), BATCH):
-        keys = [uuid.UUID(window) for window in windows[start : start + BATCH]]
+def _tokens(ctx: ReadContext, held: ScopeIndex, windows: Sequence[str]) -> dict[str, TokenVectors]:
+    """The token vectors of windows, from memory where they were asked for of late."""
+    found = {window: held.tokens[window] for window in windows if window in held.tokens}
+    wanted = [window for window in windows if window not in found]
+    for start in range(0, len(wanted), BATCH):
+        keys = [uuid.UUID(window) for window in wanted[start : start + BATCH]]
         stored = select(MemoryVector.window_id, MemoryVector.tokens).where(MemoryVector.window_id.in_(keys))
         stored = stored.where(MemoryVector.model == MODEL)
-        found |= {str(row.window_id): tokens_of(row.tokens) for row in ctx.session.execute(stored)}
+        read = {str(row.window_id): tokens_of(row.tokens) for row in ctx.session.execute(stored)}
+        found |= read
+        held.tokens.update((window, read[window]) for window in read if window not in held.waiting)
+    for window in windows:
+        if window in held.tokens:
+            held.tokens.move_to_end(window)
+    while len(held.tokens) > MAX_TOKEN_VECTORS:
+        held.tokens.popitem(last=False)
     return found
 
 
