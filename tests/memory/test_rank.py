@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from worklore.memory import index as indexing
 from worklore.memory.index import Entry, Index
 from worklore.memory.rank import WEIGHTS, Weights, is_name, rank
 from worklore.memory.units import entry
@@ -85,14 +86,18 @@ def test_the_answer_depends_on_what_is_stored_and_not_on_how_it_came(
     piecemeal = Index()
     for start in range(0, len(shuffled), 3):
         chunk = shuffled[start : start + 3]
-        # Every chunk comes in an earlier version first, among rows that are gone later.
-        piecemeal.add(replace(item, terms=["vpn"], time=0.0) for item in chunk)
-        piecemeal.add([replace(chunk[0], id="gone", session="gone")])
-        piecemeal.add(chunk)
+        with pytest.MonkeyPatch.context() as patch:
+            # Counted together or one by one.
+            patch.setattr(indexing, "_MANY", data.draw(st.sampled_from([1, 3, 256])))
+            # Every chunk comes in an earlier version first, among rows that are gone later.
+            piecemeal.add(replace(item, terms=["vpn"], time=0.0) for item in chunk)
+            piecemeal.add([replace(chunk[0], id="gone", session="gone")])
+            piecemeal.add(chunk)
         piecemeal.remove(["gone", "never there"])
         if data.draw(st.booleans()):
             piecemeal._consolidate()
-        rank(piecemeal, QUESTION, now=NOW)
+        if data.draw(st.booleans()):
+            rank(piecemeal, QUESTION, now=NOW)
     assert len(piecemeal) == len(stored)
     assert rank(piecemeal, QUESTION, now=NOW) == expected
 
