@@ -3,8 +3,8 @@
 A listener on every flush writes the rows, so no caller can forget to. A second listener refuses statements that change
 rows behind the ORM's back, unless they carry :func:`unaudited` with a reason; bulk capture records one row per batch
 with :func:`record_batch`. Fields marked sealed are recorded by name only, with the digest of a ciphertext; long values
-by length and digest, and so are those of columns that are named as content: what is forgotten later must not live on
-in the audit, which nobody can change. A new row of a table that is a record itself leaves an entry with the row's digest, if it is to be
+by length and digest, as is whatever is named as content: what is forgotten must not live on in the audit, which nobody
+can change. A new row of a table that is a record itself leaves an entry with the row's digest, if it is to be
 witnessed. Where the session has chains (see :mod:`worklore.kernel.chain`), each entry is a link of one.
 """
 

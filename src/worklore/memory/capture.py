@@ -294,26 +294,30 @@ def window_id(project_id: uuid.UUID, source_uuid: str, part: int) -> uuid.UUID:
     return uuid.uuid5(project_id, f"{source_uuid}\nwindow\n{part}")
 
 
-def rewrite(ctx: Context, transcript: Transcript, said: Sequence[Turn]) -> int:
-    """Give windows that are stored the text that their turn has now; how many were changed.
-
-    A turn of which somebody has deleted or corrected a part stays as it is.
-    """
-    turns = {turn.uuid: turn for turn in said}
+def _stored(ctx: ReadContext, transcript: Transcript, uuids: Sequence[str]) -> dict[str, list[MemoryWindow]]:
+    """The windows of some turns, each turn's in their order; none of those that a person has corrected."""
     stored: dict[str, list[MemoryWindow]] = {}
-    for some in batches(list(turns)):
+    for some in batches(uuids):
         found = select(MemoryWindow).where(
             MemoryWindow.project_id == transcript.project_id, MemoryWindow.source_uuid.in_(some)
         )
         for window in ctx.session.scalars(found.order_by(MemoryWindow.part)):
             stored.setdefault(window.source_uuid, []).append(window)
     corrected = corrected_of(ctx, [window.id for windows in stored.values() for window in windows])
+    return {key: windows for key, windows in stored.items() if not corrected & {window.id for window in windows}}
+
+
+def rewrite(ctx: Context, transcript: Transcript, said: Sequence[Turn]) -> int:
+    """Give windows that are stored the text that their turn has now; how many were changed.
+
+    A turn of which somebody has deleted or corrected a part stays as it is.
+    """
+    turns = {turn.uuid: turn for turn in said}
+    stored = _stored(ctx, transcript, list(turns))
     changed: list[MemoryWindow] = []
     added: list[dict[str, Any]] = []
     for key, windows in stored.items():
         pieces = passages(turns[key].text)
-        if any(window.id in corrected for window in windows):
-            continue  # a person's word stands
         if len(windows) != windows[0].parts or [window.text for window in windows] == [piece.text for piece in pieces]:
             continue
         first = windows[0]

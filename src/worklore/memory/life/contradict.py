@@ -77,9 +77,7 @@ def contradict(ctx: Context, window: MemoryWindow, body: Contradicting) -> Contr
             hint="List contradictions of this memory.",
             code="contradiction-known",
         )
-    made = Contradiction(
-        id=uuid7(), window_id=first, other_id=second, reason=body.reason, actor=ctx.principal.actor
-    )
+    made = Contradiction(id=uuid7(), window_id=first, other_id=second, reason=body.reason, actor=ctx.principal.actor)
     ctx.session.add(made)
     ctx.session.flush()
     return shown(made)

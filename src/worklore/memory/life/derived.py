@@ -65,6 +65,8 @@ class Scope:
 class Removed:
     """Rows that went, by table, and the ids that other rows may still name."""
 
+    client_id: uuid.UUID | None = None
+    """Whose the rows are that go now."""
     counts: Counter[str] = field(default_factory=Counter[str])
     ids: set[str] = field(default_factory=set[str])
 
@@ -72,6 +74,7 @@ class Removed:
 def remove(ctx: Context, scope: Scope, done: Removed) -> None:
     """Remove the windows of a scope and what derived from them."""
     session = scope.session
+    done.client_id = session.client_id
     cursors = _held(ctx, scope)
     windows = ctx.session.execute(
         select(MemoryWindow.id, MemoryWindow.source_uuid, MemoryWindow.said_at, MemoryWindow.text).where(
@@ -85,10 +88,10 @@ def remove(ctx: Context, scope: Scope, done: Removed) -> None:
     evidence = _evidence(ctx, trail)
     for each in list(freed(ctx, [row.id for row in windows])):
         take_back(ctx, ctx.session.get_one(MemoryWindow, each.window_id), each, take(ctx, SEQUENCE, 2))
-    _remove(ctx, MemoryWindow, [row.id for row in windows], session, done)
+    _remove(ctx, MemoryWindow, [row.id for row in windows], done)
     for model, ids in trail.items():
-        _remove(ctx, model, ids, session, done)
-    _remove(ctx, ConversationContext, _summaries(ctx, scope, first), session, done)
+        _remove(ctx, model, ids, done)
+    _remove(ctx, ConversationContext, _summaries(ctx, scope, first), done)
     _untold(ctx, sorted(sources), done)
     _relearn(ctx, evidence, done)
     _unwind(ctx, cursors, None if scope.records is None else sources)
@@ -133,9 +136,7 @@ def _of_transcript(ctx: ReadContext, model: Any, transcript: Transcript) -> Colu
     theirs = select(MemoryWindow.source_uuid).where(
         MemoryWindow.session_id == transcript.session_id, MemoryWindow.transcript_id.in_([each.id for each in others])
     )
-    return and_(
-        or_(model.subagent.is_(None), model.subagent.not_in(agents)), model.source_uuid.not_in(theirs)
-    )
+    return and_(or_(model.subagent.is_(None), model.subagent.not_in(agents)), model.source_uuid.not_in(theirs))
 
 
 def _agent_of(transcript: Transcript) -> str:
@@ -164,42 +165,38 @@ def _summary_id(session: WorkSession) -> uuid.UUID | None:
     return trail_id(session.project_id, str(session.id), "session summary", 0)
 
 
-def _remove(ctx: Context, model: type[Any], ids: Sequence[uuid.UUID], session: WorkSession, done: Removed) -> None:
+def _remove(ctx: Context, model: type[Any], ids: Sequence[uuid.UUID], done: Removed) -> None:
     """Remove rows and, before them, the rows that live by them; those that merely name them lose the name."""
     if not ids:
         return
     for key, child in children(model):
         if child is model or key.ondelete != "CASCADE":
             continue
-        _remove_children(ctx, child, key.parent, ids, session, done)
+        _remove_children(ctx, child, key.parent, ids, done)
     table: Any = model.__table__
     for some in batches(sorted(ids)):
         gone = delete(model).where(table.c.id.in_(some))
         ctx.session.execute(unaudited(gone, "one entry for the batch").execution_options(synchronize_session="fetch"))
-    _note(ctx, table.description, list(ids), session, done, tombstones=model.audited)
+    _note(ctx, table.description, list(ids), done, audited=model.audited)
 
 
-def _remove_children(
-    ctx: Context, child: type[Base], column: Any, ids: Sequence[uuid.UUID], session: WorkSession, done: Removed
-) -> None:
+def _remove_children(ctx: Context, child: type[Base], column: Any, ids: Sequence[uuid.UUID], done: Removed) -> None:
     table: Any = child.__table__
     for some in batches(sorted(ids)):
         if "id" in table.c:
-            _remove(ctx, child, list(ctx.session.scalars(select(table.c.id).where(column.in_(some)))), session, done)
+            _remove(ctx, child, list(ctx.session.scalars(select(table.c.id).where(column.in_(some)))), done)
         else:
             result: Any = ctx.session.connection().execute(delete(table).where(column.in_(some)))
             done.counts[table.description] += result.rowcount
 
 
-def _note(
-    ctx: Context, table: str, ids: list[uuid.UUID], session: WorkSession, done: Removed, *, tombstones: bool
-) -> None:
+def _note(ctx: Context, table: str, ids: list[uuid.UUID], done: Removed, *, audited: bool) -> None:
     done.counts[table] += len(ids)
     done.ids.update(str(key) for key in ids)
-    if tombstones:
-        record_batch(ctx, table, ids, action=ACTION, client_id=session.client_id)
+    if audited:
+        record_batch(ctx, table, ids, action=ACTION, client_id=done.client_id)
     rows = [
-        {"id": uuid7(), "table_name": table, "record_id": key, "client_id": session.client_id, "deleted_at": ctx.now()}
+        {"id": uuid7(), "table_name": table, "record_id": key, "client_id": done.client_id, "deleted_at": ctx.now()}
         for key in ids
     ]
     for some in batches(rows):
@@ -251,9 +248,7 @@ def _drop_examples(ctx: Context, pattern: FailurePattern | None, texts: set[str]
     if pattern is None:
         return
     insights = select(EnvironmentalInsight.id).where(EnvironmentalInsight.source_pattern_id == pattern.id)
-    found = ctx.session.scalars(
-        select(EnvironmentalExample).where(EnvironmentalExample.insight_id.in_(insights))
-    ).all()
+    found = ctx.session.scalars(select(EnvironmentalExample).where(EnvironmentalExample.insight_id.in_(insights))).all()
     for example in found:
         if example.command_text in texts:
             ctx.session.delete(example)
@@ -307,21 +302,15 @@ def _sum_up(ctx: Context, scope: Scope, done: Removed) -> None:
     known = ctx.session.get(ConversationContext, key) if key else None
     if known is None:
         return
-    before = known.captured_digest
-    if not scope.whole:
-        summarise(ctx, scope.session, Said())
-    if scope.whole or known.captured_digest == before:
+    known.happened_at = None
+    ctx.session.flush()
+    before = known.version
+    summarise(ctx, scope.session, Said())
+    if known.version == before:
         ctx.session.expunge(known)
-        _drop_summary(ctx, known.id, scope.session, done)
+        _remove(ctx, ConversationContext, [known.id], done)
     else:
         done.counts[ConversationContext.__tablename__] += 1
-
-
-def _drop_summary(ctx: Context, key: uuid.UUID, session: WorkSession, done: Removed) -> None:
-    """Without a tombstone: what is said in the session from now on is summed up again."""
-    _remove(ctx, ConversationContext, [key], session, done)
-    table: Any = Tombstone.__table__
-    ctx.session.connection().execute(delete(table).where(table.c.record_id == key))
 
 
 # --- answers that are kept

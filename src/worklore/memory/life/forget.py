@@ -1,7 +1,6 @@
 """Forgetting: a turn, a transcript, a session or a client, with everything that was made of it, and for good."""
 
 import uuid
-from collections.abc import Iterable
 from typing import Annotated, Final
 
 from pydantic import Field, StringConstraints
@@ -77,51 +76,35 @@ def forget_session(ctx: Context, session: WorkSession, body: ToForget) -> Forgot
 def forget_client(ctx: Context, client: Client, body: ToForget) -> Forgot:
     """Forget for good all that was captured for a client so far; what people entered stays."""
     found = ctx.session.scalars(select(WorkSession).where(WorkSession.client_id == client.id).order_by(WorkSession.id))
-    return _forget(ctx, Forgotten.client, client.id, [Scope(session) for session in found.all()], body, client.id)
+    return _forget(ctx, Forgotten.client, client.id, [Scope(session) for session in found.all()], body)
 
 
-def _forget(
-    ctx: Context,
-    kind: Forgotten,
-    key: uuid.UUID,
-    scopes: list[Scope],
-    body: ToForget,
-    client_id: uuid.UUID | None = None,
-) -> Forgot:
+def _forget(ctx: Context, kind: Forgotten, key: uuid.UUID, scopes: list[Scope], body: ToForget) -> Forgot:
     done = Removed()
     for scope in scopes:
         remove(ctx, scope, done)
     unanswer(ctx, done)
-    # An index that has caught up to here has seen that they are gone.
+    # Whoever has read up to here has seen that they are gone.
     take(ctx, SEQUENCE, 1)
-    counts = {name: number for name, number in sorted(done.counts.items()) if number}
-    ctx.session.add(_remembered(ctx, kind, key, scopes, body, counts, client_id))
-    ctx.session.flush()
-    return Forgot(id=key, kind=kind, sessions=len(scopes), rows=counts)
-
-
-def _remembered(
-    ctx: Context,
-    kind: Forgotten,
-    key: uuid.UUID,
-    scopes: Iterable[Scope],
-    body: ToForget,
-    counts: dict[str, int],
-    client_id: uuid.UUID | None,
-) -> MemoryForget:
-    scope = next(iter(scopes), None) if kind is not Forgotten.client else None
-    return MemoryForget(
+    counts = {str(name): number for name, number in sorted(done.counts.items()) if number}
+    row = MemoryForget(
         id=uuid7(),
         kind=kind,
         record_id=key,
-        client_id=client_id or (scope.session.client_id if scope else None),
-        session_id=scope.session.id if scope else None,
-        source_uuid=scope.records[0] if scope and scope.records else None,
         until=ctx.now(),
         reason=body.reason,
         actor=ctx.principal.actor,
         counts=counts,
     )
+    if kind is Forgotten.client:
+        row.client_id = key
+    else:
+        [scope] = scopes
+        row.client_id, row.session_id = scope.session.client_id, scope.session.id
+        row.source_uuid = scope.records[0] if scope.records else None
+    ctx.session.add(row)
+    ctx.session.flush()
+    return Forgot(id=key, kind=kind, sessions=len(scopes), rows=counts)
 
 
 SCOPE: Final = "memory:forget"

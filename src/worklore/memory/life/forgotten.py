@@ -93,9 +93,7 @@ def lost(ctx: ReadContext, transcript: Transcript, session: WorkSession) -> Lost
     """What was forgotten of a transcript."""
     named = MemoryForget.session_id == session.id
     if session.client_id is not None:
-        named = or_(
-            named, (MemoryForget.kind == Forgotten.client) & (MemoryForget.record_id == session.client_id)
-        )
+        named = or_(named, (MemoryForget.kind == Forgotten.client) & (MemoryForget.record_id == session.client_id))
     columns = (MemoryForget.kind, MemoryForget.record_id, MemoryForget.source_uuid, MemoryForget.until)
     moments: list[datetime] = []
     records: set[str] = set()
@@ -113,7 +111,11 @@ def without(records: Iterable[Any], gone: Lost) -> list[Any]:
     A record without a time counts as forgotten then: nobody can tell when it was written.
     """
     given = list(records)
-    return given if gone.until is None else [_hidden(record) if _is_gone(record, gone.until) else record for record in given]
+    return (
+        given
+        if gone.until is None
+        else [_hidden(record) if _is_gone(record, gone.until) else record for record in given]
+    )
 
 
 def _is_gone(record: Any, until: datetime) -> bool:

@@ -98,9 +98,7 @@ def provenance(ctx: ReadContext, window: MemoryWindow) -> Provenance:
         parents=parents,
         holds=chain(ctx, window)[-1],
         stale=stale(ctx, [window]).get(window.id),
-        corrections=[
-            CorrectionOf.model_validate(each, from_attributes=True) for each in _corrections(ctx, window.id)
-        ],
+        corrections=[CorrectionOf.model_validate(each, from_attributes=True) for each in _corrections(ctx, window.id)],
         supersessions=[SupersessionOf.model_validate(each, from_attributes=True) for each in passed],
         contradictions=[shown(each) for each in contradictions(ctx, window.id)],
     )

@@ -40,7 +40,9 @@ LIFE: Final = timedelta(hours=12)
 LONGEST: Final = 240
 """Minutes of an approval."""
 
-SHELL_FETCH: Final = re.compile(r"(?<![\w./-])(?:curl|wget|lynx|w3m|links|httpie|http|https|aria2c)(?![\w./-])", re.I)
+SHELL_FETCH: Final = re.compile(
+    r"(?<![\w./-])(?:curl|wget|lynx|w3m|links|httpie|http|https|aria2c)(?![\w./-])", re.IGNORECASE
+)
 NAMED: Final = {"webfetch": "web", "web_fetch": "web", "websearch": "search", "web_search": "search"}
 
 
@@ -139,7 +141,7 @@ def kind_of(tool: str, command: str = "") -> TaintKind | None:
     return TaintKind.web if command and SHELL_FETCH.search(command) else None
 
 
-_MAIL: Final = re.compile(r"mail|outlook|imap|inbox", re.I)
+_MAIL: Final = re.compile(r"mail|outlook|imap|inbox", re.IGNORECASE)
 
 
 def readings(done: Iterable[Done]) -> Iterator[Reading]:
@@ -201,9 +203,7 @@ def mark(ctx: Context, session: WorkSession, body: Tainting) -> Tainted:
     """Say that a session has read something nobody vouches for: secrets are held back from it then."""
     taint(ctx, session, [Reading(body.kind, ctx.principal.actor[:100], "")], body.reason)
     kinds = select(SessionTaint.kind).where(SessionTaint.session_id == session.id).order_by(SessionTaint.created_at)
-    return Tainted(
-        session_id=session.id, tainted_at=ctx.now(), kinds=list(dict.fromkeys(ctx.session.scalars(kinds)))
-    )
+    return Tainted(session_id=session.id, tainted_at=ctx.now(), kinds=list(dict.fromkeys(ctx.session.scalars(kinds))))
 
 
 # --- a person's word ------------------------------------------------------------------------------------------------
@@ -351,9 +351,7 @@ def _used(ctx: Context, approval: TaintApproval) -> bool:
     """Count a use; False when another one was quicker and it was the last."""
     left = update(TaintApproval).where(TaintApproval.id == approval.id, TaintApproval.uses_left > 0)
     counted = left.values(uses_left=TaintApproval.uses_left - 1, version=TaintApproval.version + 1)
-    moved = ctx.session.connection().execute(
-        counted.execution_options(synchronize_session=False)
-    )
+    moved = ctx.session.connection().execute(counted.execution_options(synchronize_session=False))
     if not moved.rowcount:
         return False
     facts = {"deed": approval.deed.value, "session": str(approval.session_id)}

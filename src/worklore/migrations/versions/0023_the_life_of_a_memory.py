@@ -16,9 +16,7 @@ def _choice(name: str, *values: str) -> sa.Enum:
 
 
 def _refers(table: str, column: str, other: str) -> sa.ForeignKeyConstraint:
-    return sa.ForeignKeyConstraint(
-        [column], [f"{other}.id"], name=op.f(f"fk_{table}_{column}"), ondelete="CASCADE"
-    )
+    return sa.ForeignKeyConstraint([column], [f"{other}.id"], name=op.f(f"fk_{table}_{column}"), ondelete="CASCADE")
 
 
 def _indexed(table: str, *groups: str) -> None:
