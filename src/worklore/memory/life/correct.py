@@ -14,7 +14,7 @@ from worklore.kernel.action import Action, Risk
 from worklore.kernel.audit import record_as_content
 from worklore.kernel.context import Context, ReadContext
 from worklore.kernel.db import Created, Record
-from worklore.kernel.errors import InvalidError, NotFoundError
+from worklore.kernel.errors import ConflictError, InvalidError, NotFoundError
 from worklore.kernel.resource import READ_ONLY, Resource
 from worklore.kernel.sequence import take
 from worklore.kernel.types import Line, uuid7
@@ -22,9 +22,8 @@ from worklore.kernel.wire import Clean, WireModel
 from worklore.memory import tokens
 from worklore.memory.life.person import require_person
 from worklore.memory.life.supersede import Why
-from worklore.memory.life.trust import Trust
 from worklore.memory.units import unit_terms
-from worklore.memory.window import SEQUENCE, WINDOWS, MemoryWindow, Role
+from worklore.memory.window import SEQUENCE, WINDOWS, Kind, MemoryWindow, Role, Trust
 
 MAX_TEXT: Final = 8_000
 BATCH: Final = 400
@@ -77,6 +76,10 @@ class Corrected(WireModel):
 def correct(ctx: Context, window: MemoryWindow, body: Correcting) -> Corrected:
     """Give a memory the text it should have. A person's word: it is confirmed, and capture leaves it alone."""
     require_person(ctx, "correct a memory")
+    if window.kind is not Kind.turn:
+        raise ConflictError(
+            "This tells of a work record, and says what that says.", hint="Change the record.", code="memory-of-record"
+        )
     if body.text == window.text:
         raise InvalidError("text: that is what it says.", field="text")
     ctx.session.add(

@@ -37,7 +37,7 @@ from worklore.memory.trail.summary import Said, summarise
 from worklore.memory.warn.evidence import PatternEvidence
 from worklore.memory.warn.failure_class import pattern_id
 from worklore.memory.warn.learn import relearn, unlearn
-from worklore.memory.window import SEQUENCE, MemoryWindow
+from worklore.memory.window import SEQUENCE, Kind, MemoryWindow
 from worklore.trail.command import CommandRun
 from worklore.trail.failure import OperationFailure
 from worklore.work.news import leave_news
@@ -105,7 +105,8 @@ def _of_windows(scope: Scope) -> ColumnElement[bool]:
         return MemoryWindow.source_uuid.in_(scope.records)
     if scope.transcript is not None:
         return MemoryWindow.transcript_id == scope.transcript.id
-    return MemoryWindow.id.is_not(None)
+    # Windows of records go with their records; those that people entered stay.
+    return MemoryWindow.kind == Kind.turn
 
 
 def _of_trail(ctx: ReadContext, scope: Scope, sources: set[str]) -> dict[type[Any], list[uuid.UUID]]:
@@ -173,6 +174,10 @@ def _remove(ctx: Context, model: type[Any], ids: Sequence[uuid.UUID], done: Remo
         if child is model or key.ondelete != "CASCADE":
             continue
         _remove_children(ctx, child, key.parent, ids, done)
+    if model is not MemoryWindow:
+        for some in batches(sorted(ids)):
+            told = select(MemoryWindow.id).where(MemoryWindow.record_id.in_(some))
+            _remove(ctx, MemoryWindow, list(ctx.session.scalars(told)), done)
     table: Any = model.__table__
     for some in batches(sorted(ids)):
         gone = delete(model).where(table.c.id.in_(some))

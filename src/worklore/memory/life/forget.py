@@ -21,7 +21,7 @@ from worklore.memory.life.derived import Removed, Scope, remove, unanswer
 from worklore.memory.life.forgotten import Forgotten, MemoryForget
 from worklore.memory.source import Transcript
 from worklore.memory.trail.store import TRAIL
-from worklore.memory.window import SEQUENCE, MemoryWindow
+from worklore.memory.window import SEQUENCE, Kind, MemoryWindow
 from worklore.memory.written import OF_SESSIONS, columns_of
 from worklore.work.pending_task import PENDING_TASKS
 from worklore.work.session import SESSIONS, WorkSession
@@ -53,7 +53,7 @@ class Forgot(WireModel):
 
 def forget_item(ctx: Context, window: MemoryWindow, body: ToForget) -> Forgot:
     """Forget a turn for good: all of its passages, what was done in it, and what was made of it."""
-    if window.session_id is None:
+    if window.kind is not Kind.turn or window.session_id is None:
         raise ConflictError(
             "This tells of a work record, and goes with it.", hint="Delete the record.", code="memory-of-record"
         )

@@ -13,7 +13,7 @@ from worklore.kernel.wire import WireModel
 from worklore.memory.life.duplicates import THRESHOLD, Kept, Saying, merges
 from worklore.memory.life.supersede import put_in_place
 from worklore.memory.life.trust import trust_of
-from worklore.memory.window import WINDOWS, MemoryWindow
+from worklore.memory.window import WINDOWS, Kind, MemoryWindow
 from worklore.work.project import PROJECTS
 
 REASON: Final = "near duplicate"
@@ -56,6 +56,7 @@ def merge(ctx: Context, body: Merging) -> Merged:
         .where(
             MemoryWindow.project_id == project.id,
             MemoryWindow.superseded_by.is_(None),
+            MemoryWindow.kind == Kind.turn,
             MemoryWindow.parts == 1,
             WINDOWS.visible(ctx.principal),
         )

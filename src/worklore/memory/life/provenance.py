@@ -16,9 +16,9 @@ from worklore.memory.life.correct import Correction
 from worklore.memory.life.stale import stale
 from worklore.memory.life.supersede import Supersession, chain
 from worklore.memory.life.taint import SessionTaint, TaintKind
-from worklore.memory.life.trust import Trust, trust_of
+from worklore.memory.life.trust import trust_of
 from worklore.memory.source import Transcript
-from worklore.memory.window import WINDOWS, MemoryWindow
+from worklore.memory.window import WINDOWS, MemoryWindow, Trust
 from worklore.work.session import WorkSession
 
 

@@ -41,8 +41,12 @@ LONGEST: Final = 240
 """Minutes of an approval."""
 
 SHELL_FETCH: Final = re.compile(
-    r"(?<![\w./-])(?:curl|wget|lynx|w3m|links|httpie|http|https|aria2c)(?![\w./-])", re.IGNORECASE
+    r"(?<![\w./-])(?:curl|wget|lynx|w3m|aria2c|httpie|gh\s+(?:api|issue|pr))(?![\w./:-])", re.IGNORECASE
 )
+"""Programs of a command line that show what somebody else has written."""
+
+_HOST: Final = re.compile(r"\bhttps?://(\[[0-9a-f:]+\]|[^\s/:'\"?#]+)", re.IGNORECASE)
+_OWN: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 NAMED: Final = {"webfetch": "web", "web_fetch": "web", "websearch": "search", "web_search": "search"}
 
 
@@ -138,7 +142,13 @@ def kind_of(tool: str, command: str = "") -> TaintKind | None:
         return TaintKind(NAMED[name])
     if _MAIL.search(name):
         return TaintKind.mail
-    return TaintKind.web if command and SHELL_FETCH.search(command) else None
+    return TaintKind.web if _fetches(command) else None
+
+
+def _fetches(command: str) -> bool:
+    """True for a command line that reads from elsewhere; what the machine itself serves is not elsewhere."""
+    hosts = {host.lower() for host in _HOST.findall(command)}
+    return bool(SHELL_FETCH.search(command)) and not (hosts and hosts <= _OWN)
 
 
 _MAIL: Final = re.compile(r"mail|outlook|imap|inbox", re.IGNORECASE)

@@ -1,21 +1,8 @@
-"""How far a memory can be relied on, and what that comes to for one that is made of others. Pure."""
+"""How far a memory that is made of others can be relied on. Pure."""
 
 from collections.abc import Iterable
-from enum import StrEnum
 
-
-class Trust(StrEnum):
-    """How far what a memory says can be relied on, the least first."""
-
-    untrusted = "untrusted"
-    transcript = "transcript"
-    stated = "stated"
-    confirmed = "confirmed"
-
-    @property
-    def level(self) -> int:
-        """Its place, 0 for the least trusted."""
-        return list(Trust).index(self)
+from worklore.memory.window import Trust
 
 
 def trust_of(parents: Iterable[str]) -> Trust:
