@@ -5,14 +5,19 @@ it first. Without one nothing is opened.
 """
 
 import uuid
+from dataclasses import replace
 from enum import StrEnum
 from typing import Final, Protocol
 
+from worklore.kernel.access import Principal
 from worklore.kernel.context import ReadContext
 from worklore.kernel.errors import UnavailableError
 
 GUARD: Final = "containment"
 """The name under which the guard is provided."""
+
+WALL: Final = "containment wall"
+"""The name under which is provided what a tainted agent still sees."""
 
 
 class Deed(StrEnum):
@@ -47,3 +52,20 @@ def require_untainted(ctx: ReadContext, deed: Deed, record: uuid.UUID | None = N
     if guard is None:
         raise UnavailableError("The hub was put together without a guard of its secrets.", hint="Start it anew.")
     guard(ctx, deed, record)
+
+
+class Wall(Protocol):
+    """Says which clients a tainted agent still sees."""
+
+    def __call__(self, ctx: ReadContext, agent: Principal) -> frozenset[uuid.UUID] | None:
+        """Ids of clients; None for no further limit."""
+        ...
+
+
+def within(ctx: ReadContext, agent: Principal) -> Principal:
+    """An agent as it may look around now: while it is tainted, it sees no client but those of its tainted sessions."""
+    wall: Wall | None = ctx.session.info.get(WALL)
+    left = wall(ctx, agent) if wall is not None else None
+    if left is None:
+        return agent
+    return replace(agent, clients=left if agent.clients is None else left & agent.clients)

@@ -124,9 +124,7 @@ def test_what_is_said_afterwards_is_captured(hub: TestHub, api: httpx2.Client, m
     told = Told(hub, api, machine_api)
     api.post(f"/sessions/{told.session['id']}/forget", json=REASON).raise_for_status()
     later = told.claude.says("A new question about printers", timestamp="2099-01-01T00:00:00.000Z")
-    more = piece(
-        [later], told.identity, start=1000, size=100, session=told.body["session"], source=told.body["source"]
-    )
+    more = piece([later], told.identity, start=1000, size=100, session=told.body["session"], source=told.body["source"])
     assert post(machine_api, more)["windows"] == 1
     assert told.window(api)["text"] == "A new question about printers"
     whole = piece([*told.records, later], told.identity, size=1100, session=told.body["session"])

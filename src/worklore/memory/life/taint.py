@@ -20,7 +20,7 @@ from sqlalchemy import ForeignKey, Index, UniqueConstraint, and_, or_, select, u
 from sqlalchemy.orm import Mapped, mapped_column
 
 from worklore.identity.containment import Deed
-from worklore.kernel.access import PrincipalKind, through
+from worklore.kernel.access import Principal, PrincipalKind, through
 from worklore.kernel.action import Action, Risk
 from worklore.kernel.audit import record_event, unaudited
 from worklore.kernel.context import Context, ReadContext
@@ -266,7 +266,8 @@ def approve(ctx: Context, session: WorkSession, body: Approving) -> Approved:
         record_id=body.record_id,
         reason=body.reason,
         approved_by=ctx.principal.on_behalf_of or ctx.principal.actor,
-        uses_left=body.uses,
+        # Each look at the record is one; nobody counts those.
+        uses_left=None if body.deed is Deed.cross_client else body.uses,
         expires_at=ctx.now() + timedelta(minutes=body.minutes),
     )
     ctx.session.add(given)
@@ -306,13 +307,13 @@ def revoke(ctx: Context, approval: TaintApproval) -> Approved:
 # --- the guard ------------------------------------------------------------------------------------------------------
 
 
-def tainted_sessions(ctx: ReadContext) -> list[uuid.UUID]:
-    """The tainted sessions that the caller may be the hand of: those of the same person, and of the same machine.
+def tainted_sessions(ctx: ReadContext, who: Principal | None = None) -> list[uuid.UUID]:
+    """The tainted sessions that the caller, or another principal, may be the hand of: those of the same person, and of the same machine.
 
     A token says who holds it and not in which session, and what a program says of its session it may have been told
     to say. So all count that it could be. A person who has signed in is no program's hand.
     """
-    who = ctx.principal
+    who = who or ctx.principal
     if who.signed_in or who.kind is PrincipalKind.system:
         return []
     since = ctx.now() - LIFE
@@ -339,6 +340,18 @@ def refuse_tainted(ctx: ReadContext, deed: Deed, record: uuid.UUID | None) -> No
                 session_id=str(session_id),
                 deed=deed.value,
             )
+
+
+def clients_left(ctx: ReadContext, agent: Principal) -> frozenset[uuid.UUID] | None:
+    """The clients that an agent still sees; None where it is not tainted, or where a person lets it see others.
+
+    It sees those that each of its tainted sessions is of: one that is of no client leaves none.
+    """
+    held = [key for key in tainted_sessions(ctx, agent) if not _approved(ctx, key, Deed.cross_client, None)]
+    if not held:
+        return None
+    owners = set(ctx.session.scalars(select(WorkSession.client_id).where(WorkSession.id.in_(held))))
+    return frozenset(owners - {None}) if len(owners) == 1 else frozenset()
 
 
 def _approved(ctx: ReadContext, session_id: uuid.UUID, deed: Deed, record: uuid.UUID | None) -> bool:
