@@ -325,7 +325,7 @@ def _changed_fields(state: InstanceState[Any], action: str) -> Iterator[tuple[st
             case Recorded.with_values:
                 yield name, [_short(old), _short(new)]
             case Recorded.as_content:
-                yield name, [_measured(old), _measured(new)]
+                yield name, [measured(old), measured(new)]
             case Recorded.by_name:
                 yield name, "sealed"
             case Recorded.by_digest:
@@ -352,7 +352,7 @@ class Recorded(Enum):
 def _recorded(mapper: Mapper[Any]) -> tuple[tuple[str, Recorded], ...]:
     """The attributes that are recorded, and how."""
     columns = {attribute.key: attribute.columns[0] for attribute in mapper.column_attrs if attribute.key not in SILENT}
-    content = _CONTENT.get(mapper.class_, frozenset())
+    content = content_of(mapper.class_)
     return tuple(
         (name, Recorded.as_content if name in content else recorded(column)) for name, column in columns.items()
     )
@@ -361,9 +361,14 @@ def _recorded(mapper: Mapper[Any]) -> tuple[tuple[str, Recorded], ...]:
 _CONTENT: Final[dict[type[Any], frozenset[str]]] = {}
 
 
+def content_of(model: type[Any]) -> frozenset[str]:
+    """The attributes of a class that are recorded as content."""
+    return _CONTENT.get(model, frozenset())
+
+
 def record_as_content(model: type[Base], names: Iterable[str]) -> None:
     """From now on, record attributes of a class by length and digest alone, however short what they hold is."""
-    _CONTENT[model] = _CONTENT.get(model, frozenset()) | frozenset(names)
+    _CONTENT[model] = content_of(model) | frozenset(names)
     _recorded.cache_clear()
 
 
@@ -387,7 +392,7 @@ def _short(value: Any) -> Any:
     return {"length": len(text), "sha256": hashlib.sha256(text.encode()).hexdigest()}
 
 
-def _measured(value: Any) -> Any:
+def measured(value: Any) -> Any:
     """The length and digest of a value; of a None nothing."""
     value = wire_value(value)
     text = value if isinstance(value, str) else None if value is None or isinstance(value, Null) else dumps(value)

@@ -21,7 +21,7 @@ from worklore.kernel.db import Base, Created
 from worklore.kernel.resource import READ_ONLY, Resource
 from worklore.kernel.types import Line, uuid7
 from worklore.memory.source import Transcript
-from worklore.memory.trail.step import Read
+from worklore.memory.trail.step import Read, items
 from worklore.memory.transcript import moment
 from worklore.work.session import WorkSession
 
@@ -98,7 +98,7 @@ def lost(ctx: ReadContext, transcript: Transcript, session: WorkSession) -> Lost
     moments: list[datetime] = []
     records: set[str] = set()
     for kind, record_id, source, until in ctx.session.execute(select(*columns).where(named)):
-        if kind is Forgotten.item:
+        if kind is Forgotten.item and source is not None:
             records.add(source)
         elif kind is not Forgotten.transcript or record_id == transcript.id:
             moments.append(until)
@@ -165,4 +165,5 @@ def _pruned(value: Any, sources: Collection[str]) -> Any:
 def _is_of(entry: Any, sources: Collection[str]) -> bool:
     if isinstance(entry, dict):
         return cast("Mapping[str, Any]", entry).get("uuid") in sources
-    return isinstance(entry, list) and bool(entry) and cast("list[Any]", entry)[0] in sources
+    listed = items(entry)
+    return bool(listed) and listed[0] in sources

@@ -351,7 +351,8 @@ def clients_left(ctx: ReadContext, agent: Principal) -> frozenset[uuid.UUID] | N
     if not held:
         return None
     owners = set(ctx.session.scalars(select(WorkSession.client_id).where(WorkSession.id.in_(held))))
-    return frozenset(owners - {None}) if len(owners) == 1 else frozenset()
+    named = frozenset(owner for owner in owners if owner is not None)
+    return named if len(owners) == 1 else frozenset()
 
 
 def _approved(ctx: ReadContext, session_id: uuid.UUID, deed: Deed, record: uuid.UUID | None) -> bool:
