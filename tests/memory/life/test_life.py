@@ -145,7 +145,7 @@ def test_near_duplicates_are_merged_and_each_can_be_restored(api: httpx2.Client,
     texts = [text.format("router"), text.format("router"), text.format("router") + " 1500", "Something else altogether"]
     keys = []
     for number, each in enumerate(texts):
-        body = piece(conversation(each, day=3 + number), identity, source=f"/tmp/{number}.jsonl")
+        body = piece(conversation(each, day=3 + number), identity, source=f"/srv/{number}.jsonl")
         post(machine_api, body)
         [session] = rows(api, "sessions", external_key=body["session"])
         keys.append(rows(api, "memory-windows", session_id=session["id"])[0]["id"])
@@ -164,7 +164,7 @@ def test_a_memory_of_a_file_that_changed_later_is_stale(api: httpx2.Client, mach
     identity, name = folder(), unique("q").replace("-", "")
     first, later = Claude(unique("c")), Claude(unique("c"), timestamp="2026-04-05T10:00:00.000Z")
     post(machine_api, piece([first.says(f"The retry is in src/{name}.py"), first.says("It is in notes.txt")], identity))
-    body = piece(later.edits(f"/srv/portal/src/{name}.py", "a", "b"), identity, source="/tmp/other.jsonl")
+    body = piece(later.edits(f"/srv/portal/src/{name}.py", "a", "b"), identity, source="/srv/other.jsonl")
     post(machine_api, body)
     [session] = rows(api, "sessions", external_key=body["session"])
     one, two = rows(api, "memory-windows", project_id=session["project_id"], kind="turn", sort="ordinal")

@@ -327,7 +327,7 @@ def unanswer(ctx: Context, done: Removed) -> None:
         IdempotencyKey.pointer.is_not(None)
     )
     for principal, key, pointer in ctx.session.execute(kept).all():
-        if "result" in pointer and any(_ids_in(pointer, done.ids)):
+        if pointer and "result" in pointer and any(_ids_in(pointer, done.ids)):
             row = update(IdempotencyKey).where(IdempotencyKey.principal == principal, IdempotencyKey.key == key)
             ctx.session.execute(
                 unaudited(row.values(pointer={}), "the keys record no state of the product").execution_options(

@@ -16,13 +16,13 @@ from enum import StrEnum
 from typing import Annotated, Final
 
 from pydantic import Field, StringConstraints
-from sqlalchemy import ForeignKey, Index, UniqueConstraint, and_, or_, select, update
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, and_, event, false, inspect, or_, select, update
+from sqlalchemy.orm import Mapped, Session, UOWTransaction, mapped_column
 
 from worklore.identity.containment import Deed
 from worklore.kernel.access import Principal, PrincipalKind, through
 from worklore.kernel.action import Action, Risk
-from worklore.kernel.audit import record_event, unaudited
+from worklore.kernel.audit import CONTEXT, AuditedSession, record_event, unaudited
 from worklore.kernel.context import Context, ReadContext
 from worklore.kernel.db import Base, Created, Record
 from worklore.kernel.errors import ConflictError, ForbiddenError
@@ -308,7 +308,7 @@ def revoke(ctx: Context, approval: TaintApproval) -> Approved:
 
 
 def tainted_sessions(ctx: ReadContext, who: Principal | None = None) -> list[uuid.UUID]:
-    """The tainted sessions that the caller, or another principal, may be the hand of: those of the same person, and of the same machine.
+    """The tainted sessions that the caller, or another principal, may be the hand of: of the same person or machine.
 
     A token says who holds it and not in which session, and what a program says of its session it may have been told
     to say. So all count that it could be. A person who has signed in is no program's hand.
@@ -320,13 +320,38 @@ def tainted_sessions(ctx: ReadContext, who: Principal | None = None) -> list[uui
     alive = and_(
         WorkSession.tainted_at.is_not(None), or_(WorkSession.tainted_at > since, WorkSession.last_heartbeat > since)
     )
-    if who.machine_id is not None:
-        # A session of that person on a machine that nobody noted may be on this one.
-        elsewhere = and_(WorkSession.machine_id.is_(None), WorkSession.user_id == who.user_id)
-        mine = or_(WorkSession.machine_id == who.machine_id, elsewhere)
-    else:
-        mine = WorkSession.user_id == who.user_id
+    mine = or_(
+        false() if who.user_id is None else WorkSession.user_id == who.user_id,
+        false() if who.machine_id is None else WorkSession.machine_id == who.machine_id,
+    )
     return list(ctx.session.scalars(select(WorkSession.id).where(alive, mine).order_by(WorkSession.tainted_at.desc())))
+
+
+HELD: Final = ("tainted_at", "user_id", "machine_id", "client_id", "project_id")
+"""What of a tainted session says whose hands are bound, and what they may still touch."""
+
+
+@event.listens_for(AuditedSession, "before_flush", insert=True)
+def _hold(session: Session, _flush: UOWTransaction, _: object) -> None:  # pyright: ignore[reportUnusedFunction] - called by sessions
+    """Nobody slips out of a taint by deleting the tainted session, or by making it another one's."""
+    who: Principal = session.info[CONTEXT].principal
+    if who.signed_in or who.kind is PrincipalKind.system:
+        return
+    for record in (*session.dirty, *session.deleted):
+        if isinstance(record, WorkSession) and _escapes(record, gone=record in session.deleted):
+            raise ForbiddenError(
+                "The session has read something from outside, and only a person may move it or delete it.",
+                hint="Ask a person to do it, or to vouch for what the session has read.",
+                code="session-tainted",
+                session_id=str(record.id),
+            )
+
+
+def _escapes(record: WorkSession, *, gone: bool) -> bool:
+    state = inspect(record)
+    former = state.attrs.tainted_at.history
+    tainted = (former.deleted or former.unchanged or [None])[0] is not None
+    return tainted and (gone or any(state.attrs[name].history.has_changes() for name in HELD))
 
 
 def refuse_tainted(ctx: ReadContext, deed: Deed, record: uuid.UUID | None) -> None:
