@@ -111,7 +111,8 @@ def test_nothing_derived_remains_anywhere(
     assert everywhere(hub, told.word) == held
     done = api.post(path, json=REASON).raise_for_status().json()
     assert done == shown
-    assert (done["kind"], done["sessions"], done["rows"]["memory_windows"]) == (by, 1, 2)
+    assert (done["kind"], done["sessions"]) == (by, 1)
+    assert done["rows"]["memory_windows"] > 2  # two turns, and what tells of the records that were read off them
     assert everywhere(hub, told.word) == {}
     told.again(machine_api)
     study_news(hub.database, {})
