@@ -13,6 +13,7 @@ import structlog
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from worklore.identity.containment import GUARD, WALL
 from worklore.identity.keys import HUB_KEY, HubKey
 from worklore.identity.setup import first_user, is_set_up, new_code
 from worklore.identity.token import Authenticator
@@ -30,6 +31,7 @@ from worklore.kernel.transaction import Database
 from worklore.memory import figures, remembered, sweep, vector
 from worklore.memory.compress import distil
 from worklore.memory.embed import ModelUnavailableError, embedder
+from worklore.memory.life.taint import clients_left, refuse_tainted
 from worklore.memory.recollection import warm
 from worklore.memory.trail.prices import PRICES
 from worklore.memory.trail.prices import load as load_prices
@@ -179,6 +181,8 @@ def build(settings: Settings, *, upgrade: bool = False) -> Hub:
         vault = open_vault(database, keyring(settings))
         database.provide(KNOWN, KnownSecrets(HOLDERS))
         database.provide(KEEPER, ShareKeeper(key.sharing, settings.public_url))
+        database.provide(GUARD, refuse_tainted)
+        database.provide(WALL, clients_left)
         database.provide(PRICES, load_prices(settings.prices) if settings.prices else None)
         _reserve(database, settings)
         journal = Journal(settings.data / "api-audit", database.make_room)

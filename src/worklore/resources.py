@@ -44,6 +44,14 @@ from worklore.memory.found import (
     TOP_SNIPPETS,
 )
 from worklore.memory.injection import INJECTIONS
+from worklore.memory.life.contradict import CONTRADICT, CONTRADICTIONS
+from worklore.memory.life.correct import CORRECT, CORRECTIONS, UNCORRECT
+from worklore.memory.life.forget import FORGETTING
+from worklore.memory.life.forgotten import FORGETS
+from worklore.memory.life.merge import MERGE
+from worklore.memory.life.provenance import PROVENANCE
+from worklore.memory.life.supersede import RESTORE, SUPERSEDE, SUPERSESSIONS
+from worklore.memory.life.taint import SESSION_TAINTS, TAINT_APPROVALS, TAINTING
 from worklore.memory.project_state import PROJECT_STATES
 from worklore.memory.recall import RECALL
 from worklore.memory.redaction import REDACTIONS
@@ -164,12 +172,18 @@ RESOURCES: Final[tuple[Resource, ...]] = (
     # memory
     CONTEXTS,
     CONTEXT_TAGS,
+    CONTRADICTIONS,
+    CORRECTIONS,
     DECISIONS,
+    FORGETS,
     INJECTIONS,
     PROJECT_STATES,
     REDACTIONS,
     REDACTION_SWEEPS,
+    SESSION_TAINTS,
     SNIPPETS,
+    SUPERSESSIONS,
+    TAINT_APPROVALS,
     TRANSCRIPTS,
     USAGE_RECORDS,
     WARNINGS,
@@ -249,6 +263,15 @@ ACTIONS: Final[tuple[Action, ...]] = (
     COMPRESS_SESSION,
     MAKE_SNIPPET,
     STATE_BRIEF,
+    SUPERSEDE,
+    RESTORE,
+    CONTRADICT,
+    CORRECT,
+    UNCORRECT,
+    PROVENANCE,
+    MERGE,
+    *FORGETTING,
+    *TAINTING,
     # tracking
     LINK_DEPLOYMENT,
     UNLINK_DEPLOYMENT,

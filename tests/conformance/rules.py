@@ -173,6 +173,12 @@ def _permission(rows: "Rows", body: Body) -> None:
     body["user_id"] = rows.create(CATALOG.by_name["user"], id=rows.key())["id"]
 
 
+def _contradiction(rows: "Rows", body: Body) -> None:
+    """Of two memories that no other mark names together, of one client."""
+    for name in ("window_id", "other_id"):
+        body[name] = rows.create(CATALOG.by_name["memory"], id=rows.key(), client_id=rows.client)["id"]
+
+
 MAKERS: Final[Mapping[str, Callable[["Rows", Body], None]]] = {
     "task-grant": _grant,
     "service-relationship": _relationship,
@@ -185,6 +191,7 @@ MAKERS: Final[Mapping[str, Callable[["Rows", Body], None]]] = {
     "vendor": _vendor,
     "workflow-run": _run,
     "credential-permission": _permission,
+    "contradiction": _contradiction,
 }
 """Nouns with fields that depend on each other."""
 

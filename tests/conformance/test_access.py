@@ -32,7 +32,7 @@ from tests.conformance.rules import (
 from worklore.app import openapi_document
 from worklore.identity.roles import Role
 from worklore.kernel.action import Action, Risk
-from worklore.kernel.audit import AuditEntry
+from worklore.kernel.audit import AuditEntry, content_of, measured
 from worklore.kernel.resource import Resource, Verb
 from worklore.kernel.wire import wire
 from worklore.resources import ACTIONS, CATALOG, RESOURCES
@@ -236,8 +236,9 @@ def test_each_change_is_recorded(changeable: Resource, rows: Any, hub: Any, api:
     if attribute[name] in sealed(changeable):
         assert (updated[attribute[name]], deleted[attribute[name]]) == ("sealed", "sealed")
     else:
-        assert updated[attribute[name]] == [record[name], other[name]]
-        assert deleted[attribute[name]] == [other[name], None]
+        as_told = measured if attribute[name] in content_of(changeable.model) else lambda value: value
+        assert updated[attribute[name]] == [as_told(record[name]), as_told(other[name])]
+        assert deleted[attribute[name]] == [as_told(other[name]), None]
 
 
 def test_sealed_fields_are_recorded_by_name_only(hub: Any, rows: Any, api: httpx2.Client) -> None:
@@ -364,6 +365,18 @@ ACTION_BODIES: Mapping[str, Callable[[Rows], dict[str, Any]]] = {
     "compress": lambda rows: {"session_id": rows.samples(CATALOG.by_name["memory"])[0]["session_id"]},
     "make": lambda _: {"text": "We decided to use WireGuard for the tunnels because IPsec drops."},
     "brief": lambda _: {},
+    "supersede": lambda rows: {"by": rows.create(CATALOG.by_name["memory"])["id"], "reason": "decided anew"},
+    "restore": lambda _: {},
+    "contradict": lambda rows: {"other": rows.create(CATALOG.by_name["memory"])["id"], "reason": "both cannot be"},
+    "correct": lambda rows: {"text": rows.word(), "reason": "measured"},
+    "uncorrect": lambda _: {},
+    "provenance": lambda _: {},
+    "merge": lambda rows: {"project_id": rows.parent(CATALOG.by_name["project"])},
+    "forget": lambda _: {"reason": "the client asked for it"},
+    "taint": lambda _: {"reason": "it read the inbox"},
+    "approve": lambda _: {"deed": "use", "reason": "the page is ours"},
+    "vouch": lambda _: {"reason": "the page is ours"},
+    "withdraw": lambda _: {},
 }
 ONCE = {
     "retry": "a job waits to be retried once",
@@ -375,6 +388,14 @@ ONCE = {
     "inject": "as renew and reveal",
     "share": "as reveal",
     "test": "it asks another machine, and a record made here holds nothing to ask with",
+    "restore": "it takes back what was done to a memory, and nothing was done to one made here",
+    "uncorrect": "as restore",
+    "correct": "a memory made here may tell of a record, which is corrected itself",
+    "forget": "as correct",
+    "supersede": "a memory is superseded once",
+    "contradict": "that two contradict each other is marked once",
+    "approve": "nothing is held back from a session made here, and nobody here has signed in",
+    "vouch": "as approve",
 }
 """Verbs that a record in its first state does not take, or that answer once, and why."""
 
@@ -384,6 +405,7 @@ OF_A_MOMENT = {
     "rotate": "the answer says when",
     "lease": "the answer says until when",
     "warn": "the answer says how long it took",
+    "taint": "the answer says when",
 }
 """Verbs whose second answer differs from the first, and why."""
 

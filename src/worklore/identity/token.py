@@ -21,6 +21,7 @@ from sqlalchemy import ForeignKey, Index, event, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from worklore.identity.agent import LONGEST_GRANT, REVEAL, Agent, AgentClient, TaskGrant
+from worklore.identity.containment import within
 from worklore.identity.keys import HubKey, keyed_hash
 from worklore.identity.machine import Machine
 from worklore.identity.refresh import RefreshFamily
@@ -333,7 +334,7 @@ class Authenticator:
             task_grant_id=grant.id,
             sees_secrets=REVEAL in grant.scopes,
         )
-        return _known(user, principal, min(row.expires_at, grant.expires_at).timestamp())
+        return _known(user, within(ctx, principal), min(row.expires_at, grant.expires_at).timestamp())
 
     def _access_token(self, ctx: ReadContext, token: str) -> _Known:
         try:

@@ -3,14 +3,15 @@
 A listener on every flush writes the rows, so no caller can forget to. A second listener refuses statements that change
 rows behind the ORM's back, unless they carry :func:`unaudited` with a reason; bulk capture records one row per batch
 with :func:`record_batch`. Fields marked sealed are recorded by name only, with the digest of a ciphertext; long values
-by length and digest. A new row of a table that is a record itself leaves an entry with the row's digest, if it is to be
+by length and digest, as is whatever is named as content: what is forgotten must not live on in the audit, which nobody
+can change. A new row of a table that is a record itself leaves an entry with the row's digest, if it is to be
 witnessed. Where the session has chains (see :mod:`worklore.kernel.chain`), each entry is a link of one.
 """
 
 import hashlib
 import time
 import uuid
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -323,6 +324,8 @@ def _changed_fields(state: InstanceState[Any], action: str) -> Iterator[tuple[st
         match kind:
             case Recorded.with_values:
                 yield name, [_short(old), _short(new)]
+            case Recorded.as_content:
+                yield name, [measured(old), measured(new)]
             case Recorded.by_name:
                 yield name, "sealed"
             case Recorded.by_digest:
@@ -337,9 +340,10 @@ def _version(state: InstanceState[Any], action: str) -> int:
 
 
 class Recorded(Enum):
-    """What is recorded of a column: old and new value, its name only, or the digest of the new ciphertext."""
+    """What is recorded of a column: old and new value, their digests, its name only, or that of the new ciphertext."""
 
     with_values = "values"
+    as_content = "content"
     by_name = "name"
     by_digest = "digest"
 
@@ -348,7 +352,24 @@ class Recorded(Enum):
 def _recorded(mapper: Mapper[Any]) -> tuple[tuple[str, Recorded], ...]:
     """The attributes that are recorded, and how."""
     columns = {attribute.key: attribute.columns[0] for attribute in mapper.column_attrs if attribute.key not in SILENT}
-    return tuple((name, recorded(column)) for name, column in columns.items())
+    content = content_of(mapper.class_)
+    return tuple(
+        (name, Recorded.as_content if name in content else recorded(column)) for name, column in columns.items()
+    )
+
+
+_CONTENT: Final[dict[type[Any], frozenset[str]]] = {}
+
+
+def content_of(model: type[Any]) -> frozenset[str]:
+    """The attributes of a class that are recorded as content."""
+    return _CONTENT.get(model, frozenset())
+
+
+def record_as_content(model: type[Base], names: Iterable[str]) -> None:
+    """From now on, record attributes of a class by length and digest alone, however short what they hold is."""
+    _CONTENT[model] = content_of(model) | frozenset(names)
+    _recorded.cache_clear()
 
 
 def recorded(column: ColumnElement[Any]) -> Recorded:
@@ -369,6 +390,13 @@ def _short(value: Any) -> Any:
     if text is None or len(text) <= MAX_VALUE:
         return value
     return {"length": len(text), "sha256": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def measured(value: Any) -> Any:
+    """The length and digest of a value; of a None nothing."""
+    value = wire_value(value)
+    text = value if isinstance(value, str) else None if value is None or isinstance(value, Null) else dumps(value)
+    return None if text is None else {"length": len(text), "sha256": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def _text(value: object) -> str | None:

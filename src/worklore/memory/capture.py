@@ -27,6 +27,9 @@ from worklore.kernel.sequence import take
 from worklore.kernel.types import uuid7
 from worklore.kernel.wire import INT32, INT64, Clean, WireModel
 from worklore.memory import tokens
+from worklore.memory.life.correct import corrected_of
+from worklore.memory.life.forgotten import lost, state_without, unread, without
+from worklore.memory.life.taint import readings, taint
 from worklore.memory.redaction import received
 from worklore.memory.source import Transcript, TranscriptCursor
 from worklore.memory.trail import known as names
@@ -130,10 +133,13 @@ def capture(ctx: Context, body: Piece) -> Captured:
         at.records = at.skipped = at.malformed = 0
     state: dict[str, Any] = {} if body.from_ == 0 else deepcopy(at.state or {})
     records = received(ctx, body.records, client_id=session.client_id, session_id=session.id)
-    read = reader_of(body.agent)(records, state, source=body.source)
+    gone = lost(ctx, transcript, session)
+    read = reader_of(body.agent)(without(records, gone), state, source=body.source)
+    unread(read, gone)
+    state = state_without(state, gone.records) if gone.records else state
     said = read.turns
     known = _known(ctx, transcript.project_id, [turn.uuid for turn in said])
-    fresh = list({turn.uuid: turn for turn in said if turn.uuid not in known}.values())
+    fresh = list({turn.uuid: turn for turn in said if turn.uuid not in known | gone.records}.values())
     rows = _rows(ctx, session, transcript, at.next_ordinal, fresh)
     if said:
         at.last_uuid = said[-1].uuid
@@ -142,6 +148,7 @@ def capture(ctx: Context, body: Piece) -> Captured:
     remembered = [turn for turn in said if turn.uuid not in read.forgotten]
     if remembered:
         _touch(ctx, session, remembered)
+    taint(ctx, session, list(readings(read.done)))
     done = _keep_trail(ctx, session, transcript, read, state)
     at.byte_offset, at.tail_digest, at.state = body.to, body.tail_digest, state
     at.next_ordinal += len(fresh)
@@ -287,19 +294,26 @@ def window_id(project_id: uuid.UUID, source_uuid: str, part: int) -> uuid.UUID:
     return uuid.uuid5(project_id, f"{source_uuid}\nwindow\n{part}")
 
 
-def rewrite(ctx: Context, transcript: Transcript, said: Sequence[Turn]) -> int:
-    """Give windows that are stored the text that their turn has now; how many were changed.
-
-    A turn of which somebody has deleted a part stays as it is.
-    """
-    turns = {turn.uuid: turn for turn in said}
+def _stored(ctx: ReadContext, transcript: Transcript, uuids: Sequence[str]) -> dict[str, list[MemoryWindow]]:
+    """The windows of some turns, each turn's in their order; none of those that a person has corrected."""
     stored: dict[str, list[MemoryWindow]] = {}
-    for some in batches(list(turns)):
+    for some in batches(uuids):
         found = select(MemoryWindow).where(
             MemoryWindow.project_id == transcript.project_id, MemoryWindow.source_uuid.in_(some)
         )
         for window in ctx.session.scalars(found.order_by(MemoryWindow.part)):
             stored.setdefault(window.source_uuid, []).append(window)
+    corrected = corrected_of(ctx, [window.id for windows in stored.values() for window in windows])
+    return {key: windows for key, windows in stored.items() if not corrected & {window.id for window in windows}}
+
+
+def rewrite(ctx: Context, transcript: Transcript, said: Sequence[Turn]) -> int:
+    """Give windows that are stored the text that their turn has now; how many were changed.
+
+    A turn of which somebody has deleted or corrected a part stays as it is.
+    """
+    turns = {turn.uuid: turn for turn in said}
+    stored = _stored(ctx, transcript, list(turns))
     changed: list[MemoryWindow] = []
     added: list[dict[str, Any]] = []
     for key, windows in stored.items():

@@ -9,6 +9,7 @@ from sqlalchemy import ForeignKey, Index, update
 from sqlalchemy.orm import Mapped, backref, mapped_column, relationship
 
 from worklore.identity.agent import Agent, TaskGrant
+from worklore.identity.containment import Deed, require_untainted
 from worklore.identity.machine import Machine
 from worklore.identity.user import User
 from worklore.kernel.action import Action, Risk
@@ -166,7 +167,7 @@ def use(ctx: Context, lease: CredentialLease, asked: list[SecretField], **told: 
         told: how they are used, for the record.
 
     Raises:
-        ForbiddenError: it is somebody else's, ``not-yours``.
+        ForbiddenError: it is somebody else's, ``not-yours``; a session of the caller is tainted, ``session-tainted``.
         ConflictError: it has ended, ``lease-ended``; the credential does not hold them, ``secret-absent``.
     """
     if ctx.dry_run:
@@ -177,6 +178,7 @@ def use(ctx: Context, lease: CredentialLease, asked: list[SecretField], **told: 
         )
     require_holder(ctx, lease)
     credential = require_live(ctx, lease)
+    require_untainted(ctx, Deed.use, credential.id)
     fields = CREDENTIAL_SECRETS.wanted(credential, asked)
     _moved(
         ctx,

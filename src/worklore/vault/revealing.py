@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 from sqlalchemy import inspect
 
 from worklore.clients.ownership import client_of
+from worklore.identity.containment import Deed, require_untainted
 from worklore.kernel.action import Action, Risk
 from worklore.kernel.context import Context
 from worklore.kernel.crud import load
@@ -151,6 +152,7 @@ def reveal(ctx: Context, credential: Credential, body: Reason) -> Revealed:
         )
     require_shown(ctx)
     require_right(ctx, credential, PermissionLevel.reveal)
+    require_untainted(ctx, Deed.reveal, credential.id)
     fields = CREDENTIAL_SECRETS.wanted(credential, body.fields)
     touched(ctx, credential, CredentialAction.reveal, fields, reason=body.reason)
     shown = {field: secret.reveal() for field, secret in CREDENTIAL_SECRETS.opened(ctx, credential, fields).items()}

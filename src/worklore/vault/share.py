@@ -15,6 +15,7 @@ from pydantic import Field, SecretStr, StringConstraints
 from sqlalchemy import CheckConstraint, ForeignKey, Index, select, update
 from sqlalchemy.orm import Mapped, backref, mapped_column, relationship
 
+from worklore.identity.containment import Deed, require_untainted
 from worklore.identity.limit import Limit
 from worklore.identity.user import User
 from worklore.kernel.action import Action, Risk
@@ -142,6 +143,7 @@ def share(ctx: Context, credential: Credential, body: NewShare) -> Shared:
         )
     require_shown(ctx)
     require_right(ctx, credential, PermissionLevel.share)
+    require_untainted(ctx, Deed.share, credential.id)
     if not credential.is_active:
         raise ConflictError(
             "The credential is not active.", hint="It was retired; share another one.", code="credential-inactive"

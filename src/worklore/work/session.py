@@ -53,7 +53,7 @@ class WorkSession(Stamped, Record):
             Index(None, name)
             for name in ("client_id", "project_id", "machine_id", "session_date", "agent_client", "user_id")
         ),
-        *(Index(None, name) for name in ("is_active", "last_heartbeat", "created_at")),
+        *(Index(None, name) for name in ("is_active", "last_heartbeat", "created_at", "tainted_at")),
     )
 
     client_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("clients.id", ondelete="RESTRICT"))
@@ -121,8 +121,10 @@ SESSIONS = Resource(
         WorkSession.is_active,
         WorkSession.is_billable,
         WorkSession.last_heartbeat,
+        WorkSession.tainted_at,
     ),
     search=(WorkSession.session_title, WorkSession.summary, WorkSession.notes),
     columns=(WorkSession.session_title, WorkSession.status, WorkSession.session_date, WorkSession.technician),
+    server_set=(WorkSession.tainted_at,),
     check=check,
 )

@@ -127,7 +127,7 @@ def relearn(ctx: Context, key: str) -> FailurePattern | None:
     pattern = ctx.session.get(FailurePattern, pattern_id(key))
     if newest is None:
         if pattern is not None:
-            _forget(ctx, pattern)
+            unlearn(ctx, pattern)
         return None
     solution = _solution(ctx, newest)
     wrong = wrong_since(ctx, pattern_id(key), newest.seen_at)
@@ -175,7 +175,7 @@ def _was_deleted(ctx: ReadContext, key: uuid.UUID) -> bool:
     return ctx.session.scalars(found.limit(1)).first() is not None
 
 
-def _forget(ctx: Context, pattern: FailurePattern) -> None:
+def unlearn(ctx: Context, pattern: FailurePattern) -> None:
     """Nothing bears the pattern out any more: what it was drawn from is gone."""
     for insight in ctx.session.scalars(
         select(EnvironmentalInsight).where(EnvironmentalInsight.source_pattern_id == pattern.id)
