@@ -68,9 +68,23 @@ LEFT_OUT: Final = frozenset({"own-memory"})
 """What is taken out without a mark: what memory itself put into a text would else leave a trace that it remembers."""
 
 
+_CLEAN: Final[dict[str, None]] = {}
+"""Short texts without a secret that were seen of late: names of members, paths and versions stand in every record."""
+
+SHORT: Final = 100
+REMEMBERED: Final = 20_000
+
+
+def _remember(text: str) -> None:
+    if len(text) <= SHORT:
+        if len(_CLEAN) >= REMEMBERED:
+            _CLEAN.clear()
+        _CLEAN[text] = None
+
+
 def redact(text: str) -> Redaction:
     """The text without the secrets that the rules find. Redacting what this gives changes nothing."""
-    if len(text) < SHORTEST:
+    if len(text) < SHORTEST or text in _CLEAN:
         return Redaction(text)
     clock = Clock(len(text))
     found: Counter[str] = Counter()
@@ -80,6 +94,8 @@ def redact(text: str) -> Redaction:
         for turn in range(ROUNDS):
             finds = _finds(clean, clock)
             if not finds:
+                if not found:
+                    _remember(text)
                 return Redaction(clean, State.redacted if found else State.clean, dict(found), first)
             first = first if turn else tuple(finds)
             found.update(find.name for find in finds)
@@ -106,7 +122,8 @@ class Clock:
     """How long a text may still take, in this thread's processor time."""
 
     def __init__(self, length: int) -> None:
-        self._until = time.thread_time() + BASE_SECONDS + SECONDS_PER_CHARACTER * length
+        self._allowed = BASE_SECONDS + SECONDS_PER_CHARACTER * length
+        self._until: float | None = None
         self._looks = 0
 
     def look(self) -> None:
@@ -116,7 +133,13 @@ class Clock:
             Cut: the time is over.
         """
         self._looks += 1
-        if self._looks % LOOKS_PER_CLOCK == 0 and time.thread_time() > self._until:
+        if self._looks % LOOKS_PER_CLOCK:
+            return
+        # Read first where it is looked at first: most texts are done before.
+        now = time.thread_time()
+        if self._until is None:
+            self._until = now + self._allowed
+        elif now > self._until:
             raise Cut(TOO_LONG)
 
 

@@ -3,9 +3,10 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, cast
 
-from worklore_redact.checks import assigned, dense
+from worklore_redact.checks import Check, assigned, dense
 from worklore_redact.engine import Redaction, mark, redact
 
 _PASSWORD: Final = re.compile(
@@ -41,8 +42,7 @@ def member(name: str, text: str) -> Redaction | None:
     """The redaction of a member that its name shows to be a secret as a whole; None for any other."""
     if not 1 < len(name) <= LONGEST_NAME or not text:
         return None
-    small = _HUMP.sub("_", name).lower()
-    check = assigned if _PASSWORD.fullmatch(small) else dense if _TOKEN.fullmatch(small) else None
+    check = _check_of(name)
     if check is None or len(text) > LONGEST_MEMBER or "[redacted:" in text:
         return None
     kept = check(f'"{text}"', 0, 1, len(text) + 1)
@@ -52,11 +52,19 @@ def member(name: str, text: str) -> Redaction | None:
     return Redaction(mark(rule), found={rule: 1})
 
 
+@lru_cache(2_000)
+def _check_of(name: str) -> Check | None:
+    """By what the value of a member is told to be a secret, where its name says that it may be one."""
+    small = _HUMP.sub("_", name).lower()
+    return assigned if _PASSWORD.fullmatch(small) else dense if _TOKEN.fullmatch(small) else None
+
+
 LONGEST_NAME: Final = 100
 LONGEST_MEMBER: Final = 4_096
 """Characters of a name that says something, and of a secret without a form of its own."""
 
 
 def _counted(done: Redaction, found: Counter[str]) -> str:
-    found.update(done.found)
+    if done.found:
+        found.update(done.found)
     return done.text

@@ -83,8 +83,10 @@ def without_secrets(ctx: Context, value: Any, found: Counter[str]) -> Any:
     if known is None:
         return redact_json(value, found)
 
+    stand_in = engine.mark(VAULT_SECRET)
+
     def each(text: str) -> engine.Redaction:
-        clean, count = known.take_out(text, engine.mark(VAULT_SECRET))
+        clean, count = known.take_out(text, stand_in)
         done = engine.redact(clean)
         if not count:
             return done
