@@ -106,7 +106,8 @@ def interval(values: Values, scopes: NDArray[np.int64], seed: int) -> tuple[floa
     held = [values[scopes == scope] for scope in range(int(scopes.max()) + 1)]
     means = np.empty(RESAMPLES)
     for place in range(RESAMPLES):
-        some = [held[scope] for scope in random.integers(0, len(held), len(held)).tolist()]
+        chosen: list[int] = random.integers(0, len(held), len(held)).tolist()
+        some = [held[scope] for scope in chosen]
         picked = np.concatenate([each[random.integers(0, len(each), len(each))] for each in some])
         means[place] = picked.mean()
     low, high = np.percentile(means, (2.5, 97.5))
