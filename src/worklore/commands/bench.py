@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,16 @@ def add(commands: Any) -> None:
     measured.add_argument("--json", action="store_true")
     measured.add_argument("--database-url", help="measure beside this one (WORKLORE_DATABASE_URL)")
     measured.set_defaults(run=run)
+    tuned = bench.add_parser("tune", help="what each signal is worth, and better weights; changes nothing")
+    tuned.add_argument("folder", type=Path, help="a development part; one kept for testing is refused")
+    tuned.add_argument("--words", action="store_true", help="the weights for words alone")
+    tuned.add_argument(
+        "--rounds", type=int, default=3, help="most times all weights are tried; 0 tries none (%(default)s)"
+    )
+    tuned.add_argument("--seed", type=int, default=0, help="of the intervals (%(default)s)")
+    tuned.add_argument("--keep", type=Path, help="a file that keeps the vectors for the next time")
+    tuned.add_argument("--json", action="store_true")
+    tuned.set_defaults(run=run_tune)
     compressed = bench.add_parser("compress", help="tokens saved and evidence kept, beside plain truncation")
     compressed.add_argument("folder", type=Path)
     compressed.add_argument("--json", action="store_true")
@@ -30,6 +41,23 @@ def run(options: argparse.Namespace) -> int:
     from worklore.ops.bench import bench_recall  # noqa: PLC0415 - one command needs it
 
     result = bench_recall(options.folder, options.database_url or load().url)
+    print(json.dumps(result, indent=2) if options.json else table(result))  # noqa: T201 - a command's answer
+    return 0
+
+
+def run_tune(options: argparse.Namespace) -> int:
+    """Search for better weights, say each step on standard error, and print what was found."""
+    from worklore.memory.tune import table  # noqa: PLC0415 - one command needs it
+    from worklore.ops.bench import bench_tune  # noqa: PLC0415 - one command needs it
+
+    result = bench_tune(
+        options.folder,
+        words=options.words,
+        rounds=options.rounds,
+        seed=options.seed,
+        keep=options.keep,
+        progress=lambda line: print(line, file=sys.stderr, flush=True),  # noqa: T201 - it takes minutes
+    )
     print(json.dumps(result, indent=2) if options.json else table(result))  # noqa: T201 - a command's answer
     return 0
 

@@ -1,6 +1,7 @@
 """Recall measured on a dataset folder, for any search, beside two plain peers in the same run.
 
-A dataset is a folder with `meta.json` (`name`, and `evidence`: `document` or `session`), `documents.jsonl` (`id`,
+A dataset is a folder with `meta.json` (`name`, `evidence`: `document` or `session`, and optionally `part`:
+`development`, which it is if not said, or `test`, which nothing may be fitted to), `documents.jsonl` (`id`,
 `scope`, `session`, `time`, `author`, `text`; oldest first within a session) and `queries.jsonl` (`id`, `scope`,
 `text`, `evidence`, `category`, and optionally `time`, when it is asked). Only documents of the query's scope can
 answer it.
@@ -76,12 +77,16 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A dataset folder as read; `evidence` says what the ids in a query's evidence name: `document` or `session`."""
+    """A dataset folder as read.
+
+    `evidence` says what the ids in a query's evidence name: `document` or `session`. `part` is `development` or `test`.
+    """
 
     name: str
     evidence: str
     documents: tuple[Document, ...]
     queries: tuple[Query, ...]
+    part: str = "development"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +123,9 @@ def load_dataset(folder: Path) -> Dataset:
     evidence = meta.get("evidence")
     if evidence not in ("document", "session"):
         raise DatasetError(f"{folder / 'meta.json'}: evidence must be 'document' or 'session', not {evidence!r}")
+    part = meta.get("part", "development")
+    if part not in ("development", "test"):
+        raise DatasetError(f"{folder / 'meta.json'}: part must be 'development' or 'test', not {part!r}")
     documents = _lines(folder / "documents.jsonl", _document)
     queries = _lines(folder / "queries.jsonl", _query)
     ids = Counter(document.id for document in documents)
@@ -129,7 +137,7 @@ def load_dataset(folder: Path) -> Dataset:
             raise DatasetError(
                 f"{folder / 'queries.jsonl'}: {query.id} names evidence that is not there: {min(unknown)}"
             )
-    return Dataset(str(meta.get("name", folder.name)), evidence, tuple(documents), tuple(queries))
+    return Dataset(str(meta.get("name", folder.name)), evidence, tuple(documents), tuple(queries), part)
 
 
 def _read(path: Path, parse: Callable[[str], Any]) -> Any:

@@ -4,21 +4,33 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+import numpy as np
+
 from worklore.memory.bench import Document, Injection, Query
+from worklore.memory.embed import Embedding, TokenVectors
 from worklore.memory.index import Entry, Index
+from worklore.memory.kept import Model
 from worklore.memory.pack import Excerpt, pack
-from worklore.memory.rank import WEIGHTS, Hit, Weights, is_name, rank
+from worklore.memory.rank import Hit, Meaning, Weights, is_name, rank
 from worklore.memory.units import entry, passages
+from worklore.memory.vector import said
 
 _HITS_PER_DOCUMENT = 8
 _TOKENS_PER_HIT = 12
 
 
 class Corpus:
-    """A `Search` over documents; each scope has an index of its own."""
+    """A `Search` over documents; each scope has an index of its own.
 
-    def __init__(self, weights: Weights = WEIGHTS) -> None:
-        self._weights = weights
+    Without a model it goes by words alone. `weights` are what is measured to be best if not given, and may be changed
+    between questions.
+    """
+
+    def __init__(self, weights: Weights | None = None, model: Model | None = None) -> None:
+        self.weights = weights
+        self._model = model
+        self._asked: dict[str, Embedding] = {}
+        self._tokens: dict[str, TokenVectors] = {}
 
     def load(self, documents: Sequence[Document]) -> None:
         """See `Search`."""
@@ -36,26 +48,61 @@ class Corpus:
             self._newest[document.scope] = max(document.time, self._newest.get(document.scope, document.time))
             entries[document.scope].extend(self._cut(document))
         self._indexes = {scope: Index(held) for scope, held in entries.items()}
+        if self._model is not None:
+            for scope, held in entries.items():
+                self._embed(self._model, scope, held)
+
+    def _embed(self, model: Model, scope: str, units: Sequence[Entry]) -> None:
+        made = model.embed([said(self._text(unit.id), author=unit.author, role=unit.role) for unit in units])
+        read = {unit.id: vectors for unit, vectors in zip(units, made, strict=True)}
+        # As precise as a database keeps them.
+        self._indexes[scope].embed(
+            {name: held.pooled.astype(np.float16).astype(np.float32) for name, held in read.items()}
+        )
+        self._tokens |= {name: held.tokens for name, held in read.items()}
+
+    def _text(self, unit: str) -> str:
+        document, part = self._units[unit]
+        return self._parts[document][part]
 
     def rank(self, query: Query, limit: int) -> Sequence[str]:
         """See `Search`; a document stands where its best passage does."""
         found: dict[str, None] = {}
-        for hit in self._hits(query, limit * _HITS_PER_DOCUMENT):
-            found.setdefault(self._units[hit.id][0])
+        for hit in self.hits(query, limit * _HITS_PER_DOCUMENT):
+            found.setdefault(self.document(hit))
             if len(found) == limit:
                 break
         return list(found)
 
+    def document(self, hit: Hit) -> str:
+        """The id of the document that a hit is a passage of."""
+        return self._units[hit.id][0]
+
     def recall(self, query: Query, budget: int) -> Injection:
         """See `Search`."""
-        hits = self._hits(query, max(100, budget // _TOKENS_PER_HIT))
+        return self.packed(self.hits(query, max(100, budget // _TOKENS_PER_HIT)), budget)
+
+    def packed(self, hits: Sequence[Hit], budget: int) -> Injection:
+        """What of ranked passages fits a budget of tokens."""
         packed = pack((self._excerpt(hit) for hit in hits), budget)
         return Injection(packed.text, [shown.excerpt.turn for shown in packed.shown if shown.whole])
 
-    def _hits(self, query: Query, limit: int) -> list[Hit]:
+    def hits(self, query: Query, limit: int) -> list[Hit]:
+        """The best passages for a query, best first."""
         index = self._indexes[query.scope]
         now = query.time or self._newest[query.scope]
-        return rank(index, query.text, now=now, weights=self._weights, limit=limit)
+        meaning = self._meaning(query.text)
+        return rank(index, query.text, now=now, meaning=meaning, weights=self.weights, limit=limit)
+
+    def _meaning(self, question: str) -> Meaning | None:
+        if self._model is None or not question.strip():
+            return None
+        if question not in self._asked:
+            [self._asked[question]] = self._model.embed([question])
+        return Meaning(self._asked[question], self._tokens_of)
+
+    def _tokens_of(self, units: Sequence[str]) -> dict[str, TokenVectors]:
+        return {unit: self._tokens[unit] for unit in units if unit in self._tokens}
 
     def _cut(self, document: Document) -> Iterator[Entry]:
         pieces = passages(document.text)

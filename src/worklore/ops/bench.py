@@ -1,14 +1,21 @@
 """Measuring recall over the real path, in a scratch database that is gone afterwards."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from worklore.kernel.errors import InvalidError
-from worklore.memory.bench import DatasetError, run
+from worklore.kernel.errors import InvalidError, UnavailableError
+from worklore.memory.bench import DatasetError, load_dataset, run
+from worklore.memory.corpus import Corpus
+from worklore.memory.embed import ModelUnavailableError, embedder
+from worklore.memory.kept import Kept, Model
 from worklore.memory.measure import StoredCorpus
 from worklore.memory.peers import Fts5, Grep
+from worklore.memory.tune import Tuning, tune
 from worklore.ops import migrate
 from worklore.ops.scratch import scratch
+
+_HINT: Final = "Name a folder with meta.json, documents.jsonl, queries.jsonl."
 
 
 def bench_recall(folder: Path, url: str) -> dict[str, Any]:
@@ -23,7 +30,44 @@ def bench_recall(folder: Path, url: str) -> dict[str, Any]:
         try:
             measured = run(folder, StoredCorpus(database), peers={"fts5": Fts5(), "grep": Grep()})
         except DatasetError as error:
-            raise InvalidError(
-                f"{error}.", hint="Name a folder with meta.json, documents.jsonl, queries.jsonl."
-            ) from error
+            raise InvalidError(f"{error}.", hint=_HINT) from error
         return measured | {"database": database.dialect}
+
+
+def bench_tune(
+    folder: Path,
+    *,
+    words: bool = False,
+    rounds: int = 3,
+    seed: int = 0,
+    keep: Path | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """What each signal of the ranking is worth on a development data set, and better weights. Changes nothing.
+
+    Args:
+        folder: the data set.
+        words: whether the weights for words alone are searched, without the model.
+        rounds: most times that all weights are tried.
+        seed: of the intervals.
+        keep: a file that keeps the vectors for the next time; none without it.
+        progress: told one line for each step.
+
+    Raises:
+        InvalidError: the folder is no data set, or one kept for testing.
+        UnavailableError: there is no model, and words alone were not asked for.
+    """
+    try:
+        corpus = Corpus(model=None if words else _model(keep))
+        return tune(
+            Tuning(load_dataset(folder), corpus), meaning=not words, rounds=rounds, seed=seed, progress=progress
+        )
+    except DatasetError as error:
+        raise InvalidError(f"{error}.", hint=_HINT) from error
+
+
+def _model(keep: Path | None) -> Model:
+    model = embedder()
+    if isinstance(model, ModelUnavailableError):
+        raise UnavailableError(f"{model}", hint="With --words the weights for words alone are searched.")
+    return model if keep is None else Kept(model, keep)
