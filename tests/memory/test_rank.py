@@ -259,7 +259,8 @@ def test_any_question_can_be_asked(words: list[str]) -> None:
 
 
 def test_a_pasted_log_is_a_question_too() -> None:
-    index = Index(talk([("user", "the controller firmware panics"), ("user", "common line of a log")]))
+    common = [("user", "common line of a log")] * 2
+    index = Index(talk([("user", "the controller firmware panics"), *common]))
     log = " ".join(f"field{number} common line" for number in range(3000))
     assert found(index, f"Why does the controller panic? {log}")[0] == "s0t0"
     assert found(index, f"{log} Why does the controller panic?")[0] == "s0t0"

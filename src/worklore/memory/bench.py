@@ -18,6 +18,8 @@ Definitions:
   the scope's texts. A text over its budget is an error.
 - With `evidence: session`, a session counts as found with the first of its documents that is found.
 - **ms**: wall time of one recall at 1,000 tokens (rank and pack) in the caller's process, per query.
+- **newest first**: of the questions of the category `knowledge_update` of which an earlier and a later statement are
+  among the first twenty documents, the share in which the later stands before the earliest.
 - **interval**: 95 % percentile bootstrap over queries, seeded.
 - Peers rank whole documents and are packed by the same packer: `fts5` (SQLite FTS5, `porter unicode61`, OR of the
   question's words minus a stop list, `bm25`) and `grep` (count of the question's words found as substrings, newest
@@ -43,6 +45,8 @@ BUDGETS: Final = (500, 1000, 2000)
 SHARES: Final = {"10%": 0.10, "5%": 0.05}
 TIMED_BUDGET: Final = 1000
 RESAMPLES: Final = 1000
+UPDATES: Final = "knowledge_update"
+"""The category of questions whose answer has changed: their evidence is an earlier and a later statement."""
 
 Record = TypeVar("Record")
 
@@ -201,6 +205,7 @@ class _Rows:
     figures: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     seconds: list[float] = field(default_factory=list)
     categories: list[str] = field(default_factory=list)
+    newest_first: list[bool] = field(default_factory=list)
 
 
 def run(folder: Path, search: Search, *, peers: Mapping[str, Search] | None = None, seed: int = 0) -> dict[str, Any]:
@@ -215,6 +220,7 @@ def run(folder: Path, search: Search, *, peers: Mapping[str, Search] | None = No
     """
     dataset = load_dataset(folder)
     rows = measure(dataset, search)
+    beside = {name: measure(dataset, peer) for name, peer in (peers or {}).items()}
     return {
         "dataset": dataset.name,
         "queries": len(dataset.queries),
@@ -223,7 +229,7 @@ def run(folder: Path, search: Search, *, peers: Mapping[str, Search] | None = No
         **_summary(rows),
         "categories": _categories(rows),
         "interval": _interval(rows, seed),
-        "peers": {name: _summary(measure(dataset, peer)) for name, peer in (peers or {}).items()},
+        "peers": {name: _summary(held) | {"behind": _behind(rows, held, seed)} for name, held in beside.items()},
     }
 
 
@@ -239,9 +245,11 @@ def measure(dataset: Dataset, search: Search) -> _Rows:
         names = set(ids) if dataset.evidence == "document" else {documents[i].session for i in ids}
         return len(query.evidence & names) / len(query.evidence)
 
-    rows = _Rows()
+    rows, order = _Rows(), {document.id: place for place, document in enumerate(dataset.documents)}
     for query in dataset.queries:
         ranked = search.rank(query, max(CUTS))
+        if query.category == UPDATES:
+            rows.newest_first += _newest_first(ranked, sorted(query.evidence, key=order.__getitem__))
         for cut in CUTS:
             rows.figures[f"recall {cut}"].append(found(ranked[:cut], query))
         rows.figures["hit1"].append(float(found(ranked[:1], query) > 0))
@@ -261,6 +269,13 @@ def measure(dataset: Dataset, search: Search) -> _Rows:
     return rows
 
 
+def _newest_first(ranked: Sequence[str], evidence: Sequence[str]) -> list[bool]:
+    """Whether a later statement stands before the first one; nothing where not both are found."""
+    places = {name: place for place, name in enumerate(ranked)}
+    later = [places[name] for name in evidence[1:] if name in places]
+    return [min(later) < places[evidence[0]]] if later and evidence[0] in places else []
+
+
 def _nest(figures: Mapping[str, Any]) -> dict[str, Any]:
     nested: dict[str, Any] = {"recall": {}, "hit1": figures["hit1"], "budget": {}}
     for name, value in figures.items():
@@ -275,6 +290,7 @@ def _summary(rows: _Rows) -> dict[str, Any]:
     return {
         **_nest({name: round(float(np.mean(values)), 4) for name, values in rows.figures.items()}),
         "ms": {"p50": round(float(p50), 2), "p95": round(float(p95), 2)},
+        "newest_first": {"of": len(rows.newest_first), "share": round(float(np.mean(rows.newest_first or [False])), 4)},
     }
 
 
@@ -302,6 +318,18 @@ def _interval(rows: _Rows, seed: int) -> dict[str, Any]:
     return {**_nest({name: bounds(values) for name, values in rows.figures.items()}), "level": 0.95}
 
 
+def _behind(rows: _Rows, peer: _Rows, seed: int) -> dict[str, list[float]]:
+    """By how much a peer is behind, query by query: the mean and its 95 % bounds, of each figure of ranking."""
+    count = len(rows.categories)
+    picks = np.random.default_rng(seed).integers(0, count, (RESAMPLES, count))
+    found: dict[str, list[float]] = {}
+    for name in ("recall 5", "recall 10", "hit1"):
+        gap = np.asarray(rows.figures[name]) - np.asarray(peer.figures[name])
+        bounds = np.percentile(gap[picks].mean(axis=1), (2.5, 97.5))
+        found[name] = [round(float(value), 4) for value in (gap.mean(), *bounds)]
+    return found
+
+
 def table(result: Mapping[str, Any]) -> str:
     """A result of `run` as lines for people, in percent."""
     head = ["", *(f"r@{cut}" for cut in CUTS), "hit1", *(f"{b} tok" for b in BUDGETS), *SHARES, "p50 ms", "p95 ms"]
@@ -313,8 +341,26 @@ def table(result: Mapping[str, Any]) -> str:
     title = f"{result['dataset']}: {size}, tokens by {result['tokenizer']}"
     low, high = result["interval"]["recall"]["10"]
     foot = f"fractional evidence recall in percent; r@10 within {100 * low:.1f} to {100 * high:.1f} (95 % bootstrap)"
+    notes = [foot, *_gaps(result)]
+    if result["newest_first"]["of"]:
+        held = result["newest_first"]
+        notes.append(
+            f"the newest statement before the first in {100 * held['share']:.0f} % of {held['of']} updates found"
+        )
     body = (line[0].ljust(width) + "".join(cell.rjust(9) for cell in line[1:]) for line in lines)
-    return "\n".join((title, *body, foot))
+    return "\n".join((title, *body, *notes))
+
+
+def _gaps(result: Mapping[str, Any]) -> list[str]:
+    names = {"recall 5": "r@5", "recall 10": "r@10", "hit1": "hit1"}
+    lines: list[str] = []
+    for peer, held in result["peers"].items():
+        gaps = (
+            f"{names[name]} {100 * mean:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+            for name, (mean, low, high) in held["behind"].items()
+        )
+        lines.append(f"ahead of {peer}, query by query: {', '.join(gaps)}")
+    return lines
 
 
 def _row(name: str, figures: Mapping[str, Any]) -> list[str]:

@@ -55,6 +55,7 @@ class Entry:
     terms: Sequence[str]
     asks: bool = False
     tells_time: bool = False
+    tells_change: bool = False
     kind: str = "turn"
     record: str = ""
     machine: str = ""
@@ -107,6 +108,7 @@ class Layout:
     unit_assistant: Bools
     unit_asks: Bools
     unit_tells_time: Bools
+    unit_tells_change: Bools
     unit_kind: Numbers
     unit_group: Numbers
     unit_record: Numbers
@@ -153,6 +155,7 @@ _COLUMNS: Final = {
     "assistant": np.bool_,
     "asks": np.bool_,
     "tells_time": np.bool_,
+    "tells_change": np.bool_,
     "kind": np.int32,
     "record": np.int32,
     "machine": np.int32,
@@ -316,6 +319,7 @@ class Index:
             "assistant": [entry.role == "assistant" for entry in added],
             "asks": [entry.asks for entry in added],
             "tells_time": [entry.tells_time for entry in added],
+            "tells_change": [entry.tells_change for entry in added],
             "kind": [_number(self._kinds, entry.kind) for entry in added],
             "record": [_number(self._records, entry.record) if entry.record else -1 for entry in added],
             "machine": [_number(self._places, entry.machine) if entry.machine else -1 for entry in added],
@@ -431,6 +435,7 @@ class Index:
             unit_assistant=column["assistant"].astype(np.bool_),
             unit_asks=column["asks"].astype(np.bool_),
             unit_tells_time=column["tells_time"].astype(np.bool_),
+            unit_tells_change=column["tells_change"].astype(np.bool_),
             unit_kind=column["kind"],
             unit_group=column["session"],
             unit_record=column["record"],

@@ -31,6 +31,7 @@ from worklore.memory.dates import Interval, intervals
 from worklore.memory.embed import Embedding, TokenVectors
 from worklore.memory.index import K1, B, Bools, Floats, Index, Ints, Layout, Postings, changes
 from worklore.memory.only import Only
+from worklore.memory.renewal import LOOKED_AT, asks_how_it_is, raised
 
 ROLES: Final = frozenset(("user", "assistant"))
 """Author labels that are roles and nobody's name."""
@@ -68,6 +69,8 @@ class Weights:
     """It tells a time, where the question asks for one."""
     record: float = 0.5
     """It is a work record: what somebody found worth writing down."""
+    age: float = -0.05
+    """Per e-fold of the days by which it is older than the newest: of two that are alike, the newer."""
     superseded: float = -8.0
     """It is valid no more: what took its place comes before it."""
     late: float = 0.0
@@ -123,6 +126,7 @@ _ALSO_WORDS: Final = frozenset((
 _TERMS_READ: Final = 256
 _TERMS_COUNTED: Final = 64
 _EARLY: Final = 12 * 3600.0  # seconds: time zones blur the edges of a day
+_BESIDE: Final = 0.95
 _AFTERWARDS: Final = 14 * 86400.0  # seconds in which people tell of a day
 _ASKS_WHEN: Final = re.compile(r"(?i)^\W*(?:\w+\W+){0,2}when\b|\b(?:what|which) (?:date|day|month|year|time)\b")
 _REASONS: Final = {
@@ -135,6 +139,7 @@ _REASONS: Final = {
     "user": "said by the user",
     "tells_time": "tells a time",
     "record": "work record",
+    "newer": "said anew",
 }
 _WITH: Final = {
     "next_to": ("two_away", "late_next", "like_next"),
@@ -241,6 +246,13 @@ def rank(
         scores += _sum(late, len(places))
         weighted |= late
     best = _top(scores, np.arange(len(places)), 4 * limit)
+    if asks_how_it_is(question):
+        newer = np.zeros(len(places))
+        newer[best[:LOOKED_AT]] = raised(
+            layout, _telling(index, question), places[best[:LOOKED_AT]], scores[best[:LOOKED_AT]]
+        )
+        weighted["newer"], scores = newer, scores + newer
+        best = best[np.argsort(-scores[best], kind="stable")]
     session_share = np.maximum(weighted["session"], 0.0)
     hits: list[Hit] = []
     for place, score in _spread(best, scores, session_share, layout=layout, places=places, limit=limit):
@@ -480,7 +492,9 @@ def _signals(
 def _standing(index: Index, layout: Layout, places: Ints, now: datetime) -> dict[str, Floats]:
     """The signals of what a unit is, whatever is asked."""
     [turn] = index.numbers("kind", ["turn"]) or [-1]
+    days = (float(layout.unit_time.max()) - layout.unit_time[places]) / 86_400
     return {
+        "age": np.log1p(days),
         "record": (layout.unit_kind[places] != turn).astype(np.float64),
         "superseded": (layout.unit_valid_to[places] <= now.timestamp()).astype(np.float64),
     }
@@ -587,9 +601,10 @@ def _date_match(layout: Layout, question: str, now: datetime) -> Floats:
     match = np.zeros(layout.units)
     for interval in _named_intervals(question, now, middle):
         start, end = interval.start.timestamp(), interval.end.timestamp()
-        within = (time >= start - _EARLY) & (time < end + 2 * _EARLY)
+        within = (time >= start) & (time < end)
+        beside = (time >= start - _EARLY) & (time < end + 2 * _EARLY)
         late = np.where((time >= end) & (time < end + _AFTERWARDS), 0.5 * (1 - (time - end) / _AFTERWARDS), 0.0)
-        match = np.maximum(match, np.where(within, 1.0, late))
+        match = np.maximum(match, np.where(within, 1.0, np.where(beside, _BESIDE, late)))
     scaled: Floats = match * (1 - float(match.mean()))
     return scaled
 

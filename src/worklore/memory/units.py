@@ -16,6 +16,7 @@ from typing import Final, TypedDict, Unpack
 from worklore.memory import tokens
 from worklore.memory.analyse import terms
 from worklore.memory.index import Entry
+from worklore.memory.renewal import tells_change
 
 PASSAGE_TOKENS: Final = 120
 WHOLE_TOKENS: Final = 160
@@ -166,5 +167,6 @@ def entry(
         terms=unit_terms(text, author=author, role=role) if indexed is None else indexed,
         asks="?" in text and role != "record",
         tells_time=_TELLS_TIME.search(text) is not None,
+        tells_change=tells_change(text),
         **more,
     )
