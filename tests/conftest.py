@@ -22,6 +22,7 @@ import httpx2
 import pytest
 import structlog
 import uvicorn
+from hypothesis import settings
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
@@ -47,6 +48,10 @@ ALL = ("sqlite", *SERVERS)
 PREFIX = "worklore_test_"
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Unused, for hubs under test speak plain HTTP; made once, since a client that makes its own takes 40 ms for it."""
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("worklore", deadline=None)
+settings.load_profile("worklore")
 
 # The many processes that tests start find what the first has compiled, as they do where the hub is installed.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

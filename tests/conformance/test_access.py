@@ -318,6 +318,11 @@ def test_a_key_is_short_and_printable(api: httpx2.Client, key: str) -> None:
 
 # --- verbs ----------------------------------------------------------------------------------------------------------
 
+
+def _turn(rows: Rows) -> dict[str, Any]:
+    return rows.create(CATALOG.by_name["memory"], full=True, kind="turn")
+
+
 ACTION_BODIES: Mapping[str, Callable[[Rows], dict[str, Any]]] = {
     "identify": lambda rows: {"path": f"/srv/{rows.word()}"},
     "tag": lambda _: {"names": ["vpn"]},
@@ -362,7 +367,10 @@ ACTION_BODIES: Mapping[str, Callable[[Rows], dict[str, Any]]] = {
     "outcome": lambda _: {"outcome": "wrong"},
     "feedback": lambda _: {"useful": False},
     "stats": lambda _: {},
-    "compress": lambda rows: {"session_id": rows.samples(CATALOG.by_name["memory"])[0]["session_id"]},
+    "compress": lambda rows: {
+        "session_id": rows.create(CATALOG.by_name["memory"], full=True, kind="turn")["session_id"]
+    },
+    "context-pack": lambda _: {},
     "make": lambda _: {"text": "We decided to use WireGuard for the tunnels because IPsec drops."},
     "brief": lambda _: {},
     "supersede": lambda rows: {"by": rows.create(CATALOG.by_name["memory"])["id"], "reason": "decided anew"},

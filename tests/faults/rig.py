@@ -181,7 +181,7 @@ class HubProcess:
         """The windows of some sessions, or of all, in their order."""
         asked = text(
             "SELECT s.external_key, w.source_uuid, w.ordinal, w.part, w.parts, w.role, w.text"
-            " FROM memory_windows w JOIN sessions s ON s.id = w.session_id"
+            " FROM memory_windows w JOIN sessions s ON s.id = w.session_id WHERE w.kind = 'turn'"
         )
         with self.engine().connect() as connection:
             rows = [

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.memory.test_bench import write
@@ -101,7 +101,6 @@ def test_a_weight_is_tried_with_others_than_itself(weight: float) -> None:
     assert len(tried(weight)) == len(set(tried(weight)))
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.integers(0, 3))
 def test_an_interval_lies_within_the_values(values: list[float], seed: int) -> None:
     held = np.asarray(values)

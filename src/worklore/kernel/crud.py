@@ -332,7 +332,9 @@ class Writer:
         for key, child in children(model):
             found = ctx.session.execute(select(child).where(key.parent == record.id)).scalars().all()
             rule = (key.ondelete or "RESTRICT").upper()
-            if not found or (child.derived and rule == "CASCADE"):
+            if rule == "CASCADE":
+                found = [each for each in found if not each.is_derived]
+            if not found:
                 continue
             if rule == "SET NULL":
                 for dependent in found:

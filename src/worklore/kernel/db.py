@@ -66,6 +66,11 @@ class Base(DeclarativeBase):
     derived: ClassVar[bool] = False
     witnessed: ClassVar[bool] = False
 
+    @property
+    def is_derived(self) -> bool:
+        """True for a row that the hub makes from another record: of a table of such rows, or of one that holds some."""
+        return self.derived
+
 
 class Record(Base):
     """A row with an id made before insert and a version that every update checks and moves on."""

@@ -26,7 +26,7 @@ from worklore.knowledge.solution import ProblemSolution
 from worklore.memory import tokens
 from worklore.memory.capture import store
 from worklore.memory.changed import CHANGED, note_changed
-from worklore.memory.context import ContextType, ConversationContext
+from worklore.memory.context import ConversationContext
 from worklore.memory.decision import DecisionLog
 from worklore.memory.snippet import ContextSnippet
 from worklore.memory.units import passages, unit_terms
@@ -124,8 +124,8 @@ def _deployment(record: Deployment) -> str:
 
 
 def _context(record: ConversationContext) -> str:
-    if record.source_uuid is not None and record.context_type is ContextType.session_summary:
-        return ""  # made of the session's turns, which are there
+    if record.source_uuid is not None:
+        return ""  # made of a session's turns, which are there
     return _lines(("", record.title), ("", record.dense_summary))
 
 

@@ -98,6 +98,11 @@ class MemoryWindow(Created, Record):
     superseded_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("memory_windows.id", ondelete="SET NULL"))
     trust: Mapped[str] = mapped_column(Line(20), default="transcript", server_default="transcript")
 
+    @property
+    def is_derived(self) -> bool:
+        """True for a work record's."""
+        return self.kind is not Kind.turn
+
 
 WINDOWS = Resource(
     model=MemoryWindow,

@@ -35,8 +35,7 @@ from worklore.memory.trail.rows import trail_id
 from worklore.memory.trail.store import TRAIL, batches
 from worklore.memory.trail.summary import Said, summarise
 from worklore.memory.warn.evidence import PatternEvidence
-from worklore.memory.warn.failure_class import pattern_id
-from worklore.memory.warn.learn import relearn, unlearn
+from worklore.memory.warn.learn import pattern_of, relearn, unlearn
 from worklore.memory.window import SEQUENCE, Kind, MemoryWindow
 from worklore.trail.command import CommandRun
 from worklore.trail.failure import OperationFailure
@@ -238,7 +237,7 @@ def _relearn(ctx: Context, evidence: tuple[list[str], set[str]], done: Removed) 
     """Let each pattern be what is left of its evidence; without any it goes, with its insight and examples."""
     keys, texts = evidence
     for key in keys:
-        pattern = ctx.session.get(FailurePattern, pattern_id(key))
+        pattern = pattern_of(ctx, key)
         _drop_examples(ctx, pattern, texts)
         left = relearn(ctx, key)
         if left is not None and not left.is_active:

@@ -272,6 +272,8 @@ def key_of(client: uuid.UUID | None, host: str, signature: str) -> str:
 
 
 def pattern_id(key: str) -> uuid.UUID:
-    """The id of the pattern that is learned from a key: a UUIDv8 (RFC 9562), the same wherever it is learned."""
-    number = int(key[:32], 16)
-    return uuid.UUID(int=number & ~(0xF << 76) & ~(0b11 << 62) | 0x8 << 76 | 0b10 << 62)
+    """The id of the pattern that is learned from a key: a UUIDv5 (RFC 9562), the same wherever it is learned.
+
+    MariaDB takes no UUIDv8 that it cannot tell from one of another version.
+    """
+    return uuid.uuid5(uuid.NAMESPACE_OID, f"failure pattern {key}")

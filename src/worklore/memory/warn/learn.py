@@ -121,16 +121,21 @@ def _working(
                 }
 
 
+def pattern_of(ctx: Context, key: str) -> FailurePattern | None:
+    """The pattern that was learned from a key, if there is one."""
+    return ctx.session.scalars(select(FailurePattern).where(FailurePattern.learned_key == key)).one_or_none()
+
+
 def relearn(ctx: Context, key: str) -> FailurePattern | None:
     """Let the pattern of a key, and its insight, be what the evidence comes to."""
     signs, newest = _signs(ctx, key)
-    pattern = ctx.session.get(FailurePattern, pattern_id(key))
+    pattern = pattern_of(ctx, key)
     if newest is None:
         if pattern is not None:
             unlearn(ctx, pattern)
         return None
     solution = _solution(ctx, newest)
-    wrong = wrong_since(ctx, pattern_id(key), newest.seen_at)
+    wrong = wrong_since(ctx, pattern.id if pattern else pattern_id(key), newest.seen_at)
     judged = judge(signs, newest.class_name, has_solution=solution is not None, wrong=wrong)
     if judged is None:
         failed = sum(sign.kind is EvidenceKind.failed for sign in signs)

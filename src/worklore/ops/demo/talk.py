@@ -10,6 +10,7 @@ from worklore.memory.capture import rows_of
 from worklore.memory.context import ContextType, ConversationContext
 from worklore.memory.source import Transcript, TranscriptCursor
 from worklore.memory.transcript import Turn
+from worklore.memory.window import Kind
 from worklore.ops.demo.provider import Technician
 from worklore.ops.demo.recall_tags import keep_tags
 from worklore.ops.demo.rows import Row, Rows
@@ -44,6 +45,7 @@ def converse(
     } | {
         "session_id": session["id"], "transcript_id": transcript["id"], "version": 1, "trust": "transcript",
         "valid_from": None, "valid_to": None, "superseded_by": None,
+        "kind": Kind.turn, "record_id": None, "infrastructure_id": None,
     }  # fmt: skip
     windows: list[Row] = []
     last = ""
