@@ -196,22 +196,40 @@ def recall(
     question: Annotated[str, typer.Argument(help="What you want to know.")],
     *,
     project: Annotated[str | None, typer.Option(help="Id or slug of a project [the one of this folder].")] = None,
+    client: Annotated[str | None, typer.Option(help="Id or name of a client: all its projects are asked.")] = None,
+    session: Annotated[str | None, typer.Option(help="Only of this session: its id, or the agent's own.")] = None,
+    host: Annotated[str | None, typer.Option(help="Only said on this machine, or about this asset.")] = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(help="Only turns, or work records of a kind: turn, solution, failure, decision... Repeatable."),
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Only what has any of these tags. Repeatable.")] = None,
+    since: Annotated[str | None, typer.Option(help="Only said at or after this time (ISO 8601).")] = None,
+    until: Annotated[str | None, typer.Option(help="Only said before this time.")] = None,
+    as_of: Annotated[str | None, typer.Option(help="Only what was said by this time and valid then.")] = None,
+    trust: Annotated[
+        str | None, typer.Option(help="Only what can be relied on so far: transcript, stated or confirmed.")
+    ] = None,
     budget: Annotated[int, typer.Option(min=1, help="Tokens the answer may cost.")] = 1000,
     limit: Annotated[int | None, typer.Option(min=1, help="Memories at most.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask the memory a question, as an agent would."""
     config, hub = connecting.connected(client_home())
-    about = None if project else identity(str(Path.cwd()), config.home / "roots.json")
+    about = None if project or client else identity(str(Path.cwd()), config.home / "roots.json")
+    only: dict[str, Any] = {"client": client, "session": session, "host": host, "since": since, "until": until}
+    only |= {"as_of": as_of, "trust_min": trust, "kinds": kind or None, "tags": tag or None}
     asked = {"question": question, "project": project, "identity": about, "budget": budget, "limit": limit}
-    answer = hub.post("recall", asked)
+    answer = hub.post("recall", asked | {name: value for name, value in only.items() if value is not None})
     if as_json:
         print_json(answer)
         return
     if answer["text"]:
         say(str(answer["text"]))
     else:
-        say("Nothing is remembered about that in this project")
+        say("Nothing is remembered about that")
+    if answer.get("notice"):
+        err.print(escape(str(answer["notice"])))
     cost = f"{answer['tokens']} of {budget} tokens ({answer['tokenizer']})"
     err.print(escape(f"{cost}, {len(answer['items'])} of {answer['searched']} memories, {answer['ms']:.0f} ms"))
 

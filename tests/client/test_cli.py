@@ -234,6 +234,11 @@ def test_recall_and_code(worklore: Run, user: Path, hub: PretendedHub) -> None:
     status, said, _ = worklore("recall", "again", "--project", "acme", "--json")
     assert json.loads(said)["tokens"] == 12
     assert json.loads(hub.asked("/recall")[-1].body)["identity"] is None
+    only = ("--client", "Acme", "--host", "fw-01", "--kind", "solution", "--kind", "decision", "--tag", "vpn")
+    assert worklore("recall", "again", *only, "--as-of", "2026-03-01", "--trust", "stated")[0] == 0
+    body = json.loads(hub.asked("/recall")[-1].body)
+    assert (body["client"], body["host"], body["tags"], body["identity"]) == ("Acme", "fw-01", ["vpn"], None)
+    assert (body["kinds"], body["as_of"], body["trust_min"]) == (["solution", "decision"], "2026-03-01", "stated")
     assert "FURTHER-CODE" in worklore("code")[1]
 
 
