@@ -91,7 +91,7 @@ class PretendedHub:
             return 401, {"code": "token-invalid", "detail": "The token is not valid"}
         if "/hooks/" in path.path:
             return 200, (ANSWER % path.path.rpartition("/")[2]).encode()
-        if path.path == "/api/v1/recall" and not (body["project"] or body["identity"]["path"] in self.known):
+        if path.path == "/api/v1/recall" and not (body["identity"] is None or body["identity"]["path"] in self.known):
             return 404, {"code": "project-unknown", "detail": "This folder belongs to no known project."}
         if path.path == "/api/v1/capture":
             return self.capture(body, len(request.body)) if body else self.cursor(path.query)
