@@ -275,3 +275,17 @@ def test_contexts_and_snippets_are_ranked_by_a_question(place: Place) -> None:
         assert [item["title"][1:] for item in second] == titles[1:2]
         assert place.api.get(f"/{path}", params={"question": "xylophones"}).json()["items"] == []
         assert place.api.get(f"/{path}", params={"question": "x" * 20_001}).status_code == 400
+
+
+def test_what_names_a_file_that_was_changed_later_is_marked(place: Place, machine_api: httpx2.Client) -> None:
+    captured(machine_api, "Where is the quokka limit?", "It is 40 in etc/quokka/limits.conf", identity=place.identity)
+    [before] = place.ask("quokka limit", kinds=["turn"], limit=1)
+    assert before["stale"] is None
+    place.make(
+        "file-changes", session_id=place.session["id"], file_path="etc/quokka/limits.conf", change_type="modified"
+    )
+    answer = place.api.post("/recall", json={"question": "quokka limit", "identity": place.identity}).json()
+    [item] = [item for item in answer["items"] if "limits.conf" in item["text"]]
+    assert "etc/quokka/limits.conf was modified on " in item["stale"]
+    assert "(may be outdated: etc/quokka/limits.conf was modified" in answer["text"]
+    assert answer["tokens"] <= 1000

@@ -175,4 +175,6 @@ def bearing(ctx: ReadContext, asker: Asker, prompt: str) -> Told:
 
     found = search(ctx, of_project(asker.project), prompt, budget=PROMPT_BUDGET, keep=bears)
     reasons = {turn: ", ".join(hit.why) for turn, hit in found.hits.items()}
-    return _told(_short(found.excerpts, PROMPT_BUDGET), reasons)
+    packed = _short(found.excerpts, PROMPT_BUDGET)
+    doubts = found.doubts(ctx, packed)
+    return _told(_short(found.doubted(doubts).excerpts, PROMPT_BUDGET) if doubts else packed, reasons)

@@ -6,7 +6,7 @@ stale index can cost a place but never show what is gone or hidden.
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -21,6 +21,7 @@ from worklore.kernel.context import ReadContext
 from worklore.kernel.types import iso
 from worklore.kernel.wire import WireModel
 from worklore.memory.embed import ModelUnavailableError, embedder
+from worklore.memory.life.stale import stale
 from worklore.memory.only import Only
 from worklore.memory.pack import Excerpt, Packed, Shown, pack
 from worklore.memory.question import Question, only_of, scope_of
@@ -51,6 +52,8 @@ class Item(WireModel):
     trust: Trust
     valid_to: str | None
     """Until when it was valid, where something has taken its place."""
+    stale: str | None
+    """Why it may be out of date: what it names was changed later."""
     score: float
     """How relevant, from 0 to 10."""
     parts: dict[str, float]
@@ -93,7 +96,9 @@ def recall(ctx: ReadContext, body: Question) -> Recalled:
     question = asked(ctx, body.question)
     found = search(ctx, scope, question, budget=body.budget, limit=body.limit, only=only)
     packed = found.packed(body.budget)
-    items = [_item(shown, found) for shown in packed.shown]
+    doubts = found.doubts(ctx, packed)
+    packed = found.doubted(doubts).packed(body.budget) if doubts else packed
+    items = [_item(shown, found, doubts) for shown in packed.shown]
     return Recalled(
         text=packed.text,
         tokens=packed.tokens,
@@ -107,7 +112,7 @@ def recall(ctx: ReadContext, body: Question) -> Recalled:
     )
 
 
-def _item(shown: Shown, found: "Found") -> Item:
+def _item(shown: Shown, found: "Found", doubts: Mapping[str, str]) -> Item:
     hit, excerpt = found.hits[shown.excerpt.turn], shown.excerpt
     source = found.sources[excerpt.turn]
     return Item(
@@ -121,6 +126,7 @@ def _item(shown: Shown, found: "Found") -> Item:
         text=shown.text,
         trust=Trust(source.trust),
         valid_to=iso(source.valid_to) if source.valid_to else None,
+        stale=doubts.get(excerpt.turn),
         score=round(hit.relevance, 3),
         parts={name: round(value, 3) for name, value in hit.parts.items()},
         why=list(hit.why),
@@ -159,6 +165,22 @@ class Found:
     def packed(self, budget: int) -> Packed:
         """What of it fits a budget of tokens."""
         return fitting(self.excerpts, budget)
+
+    def doubts(self, ctx: ReadContext, packed: Packed) -> dict[str, str]:
+        """Of what is shown, by turn, why it may be out of date."""
+        rows = [self.sources[shown.excerpt.turn] for shown in packed.shown]
+        reasons = stale(ctx, rows) if rows else {}
+        return {row.source_uuid: reasons[row.id] for row in rows if row.id in reasons}
+
+    def doubted(self, doubts: Mapping[str, str]) -> "Found":
+        """The same, each turn that may be out of date marked so."""
+        excerpts = [
+            replace(excerpt, author=f"{excerpt.author} (may be outdated: {doubts[excerpt.turn]})")
+            if excerpt.turn in doubts
+            else excerpt
+            for excerpt in self.excerpts
+        ]
+        return replace(self, excerpts=excerpts)
 
 
 def fitting(excerpts: list[Excerpt], budget: int) -> Packed:
