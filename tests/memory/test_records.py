@@ -289,3 +289,26 @@ def test_what_names_a_file_that_was_changed_later_is_marked(place: Place, machin
     assert "etc/quokka/limits.conf was modified on " in item["stale"]
     assert "(may be outdated: etc/quokka/limits.conf was modified" in answer["text"]
     assert answer["tokens"] <= 1000
+
+
+def test_what_was_superseded_comes_behind_and_says_so(place: Place, machine_api: httpx2.Client) -> None:
+    captured(machine_api, "The quokka licence has 40 seats", "Noted.", identity=place.identity)
+    captured(machine_api, "The wombat licence has 60 seats", "Noted.", identity=place.identity)
+    (old,) = place.ask("quokka licence seats", kinds=["turn"], limit=1)
+    (new,) = place.ask("wombat licence seats", kinds=["turn"], limit=1)
+    asked = "how many seats has the quokka licence, and the wombat licence?"
+    assert place.ask(asked, kinds=["turn"])[0]["id"] == old["id"]
+    body = {"by": new["id"], "reason": "renamed", "valid_from": "2026-03-05T00:00:00Z"}
+    done = place.api.post(f"/memory-windows/{old['id']}/supersede", json=body)
+    assert done.status_code == 200, done.text
+    ids = [item["id"] for item in place.ask(asked, kinds=["turn"])]
+    assert ids.index(new["id"]) < ids.index(old["id"])
+    answer = place.api.post("/recall", json={"question": asked, "identity": place.identity}).json()
+    assert "(no longer valid since 2026-03-05): The quokka licence has 40 seats" in answer["text"]
+    [behind] = [item for item in answer["items"] if item["id"] == old["id"]]
+    assert behind["valid_to"] == "2026-03-05T00:00:00.000000Z"
+    assert old["id"] not in [item["id"] for item in place.ask(asked, as_of="2026-03-06T00:00:00Z")]
+    then = place.ask("quokka licence seats", as_of="2026-03-04T00:00:00Z")
+    assert old["id"] in [item["id"] for item in then]
+    assert place.api.post(f"/memory-windows/{old['id']}/restore", json={"reason": "wrong"}).status_code == 200
+    assert place.ask(asked, kinds=["turn"])[0]["id"] == old["id"]
