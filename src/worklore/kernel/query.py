@@ -257,10 +257,8 @@ def _words(resource: Resource, text: str | None) -> tuple[str, ...]:
 
 def _sort(resource: Resource, text: str | None) -> tuple[tuple[str, bool], ...]:
     keys: list[tuple[str, bool]] = []
-    for part in (text or "").split(","):
-        name = part.strip().removeprefix("-")
-        if not name:
-            continue
+    for part in text.split(",") if text else ():
+        name = part.removeprefix("-")
         if name not in sortable(resource):
             raise BadRequestError(
                 f"{resource.plural} cannot be sorted by {named(name)}.",
@@ -270,7 +268,7 @@ def _sort(resource: Resource, text: str | None) -> tuple[tuple[str, bool], ...]:
             )
         if any(name == known for known, _ in keys):
             raise BadRequestError(f"sort names {name} twice.", code="parameter-repeated", parameter="sort")
-        keys.append((name, part.strip().startswith("-")))
+        keys.append((name, part.startswith("-")))
     if "id" in wire(resource).fields and not any(name == "id" for name, _ in keys):
         keys.append(("id", bool(keys) and keys[-1][1]))
     return tuple(keys)
@@ -318,7 +316,7 @@ def selection(resource: Resource, known: Mapping[str, str]) -> tuple[str, ...]:
     if given == ["brief"]:
         brief = ("id", *(column.key for column in resource.columns))
         return tuple(name for name in every if name in brief) if _flag("brief", known["brief"]) else every
-    names = [name for name in known[given[0]].split(",") if name]
+    names = known[given[0]].split(",") if known[given[0]] else []
     unknown = [name for name in names if name not in every]
     if unknown:
         raise BadRequestError(

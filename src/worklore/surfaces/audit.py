@@ -80,7 +80,14 @@ _COMPARED: Final = {
                 "schema": {
                     "type": "object",
                     "required": ["heads"],
-                    "properties": {"heads": {"type": "object", "description": "Those of a checkpoint."}},
+                    "properties": {
+                        "heads": {
+                            "type": "object",
+                            "description": "Those of a checkpoint: by chain, its last entry's number and code.",
+                            "maxProperties": 1_000,
+                            "additionalProperties": {"type": "array", "minItems": 2, "maxItems": 2},
+                        }
+                    },
                 },
                 "example": {"heads": {"0f1e2d3c4b5a.0.k1": [7, "0" * 64]}},
             }

@@ -313,6 +313,20 @@ def _without_tuples(schema: object) -> None:
         _without_tuples(each)
 
 
+def _closed(schema: object) -> None:
+    """An object whose members' names have a pattern takes no others; pydantic says so in no word."""
+    inner: Iterable[object] = ()
+    if isinstance(schema, dict):
+        known = cast("dict[str, Any]", schema)
+        if "patternProperties" in known:
+            known.setdefault("additionalProperties", False)
+        inner = known.values()
+    elif isinstance(schema, list):
+        inner = cast("list[object]", schema)
+    for each in inner:
+        _closed(each)
+
+
 def _own(paths: dict[str, Any]) -> None:
     """Our problems in the place of FastAPI's, for the routes that it describes."""
     for path in paths.values():
@@ -349,6 +363,7 @@ def document(app: FastAPI, root: str, operations: Iterable[Operation], catalog: 
     components["schemas"]["Problem"] = PROBLEM_SCHEMA
     _complete(components["schemas"], catalog)
     _without_tuples(components["schemas"])
+    _closed(components["schemas"])
     _own(made["paths"])
     components["parameters"] = {
         f"{resource.plural}.{item['name']}": item

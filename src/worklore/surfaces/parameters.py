@@ -55,18 +55,22 @@ COMMON: Final = (ID, KEY, IF_MATCH, MESSAGE, DRY_RUN, CASCADE)
 def choose(resource: Resource) -> list[dict[str, Any]]:
     """Which fields an answer has."""
     names = list(wire(resource).fields)
-    some = {"type": "string", "pattern": _list_of(names)}
+    listed = _list_of(names)
     return [
-        parameter("fields", "query", some, f"Only these fields, comma-separated, of: {', '.join(names)}."),
-        parameter("omit", "query", some, "All fields but these."),
+        parameter("fields", "query", _pattern(listed), f"Only these fields, comma-separated, of: {', '.join(names)}."),
+        parameter("omit", "query", _pattern(f"({listed})?"), "All fields but these."),
         parameter("brief", "query", {"type": "boolean"}, "Only the id and the fields of tables."),
     ]
 
 
 def _list_of(names: Iterable[str], *, before: str = "") -> str:
-    """The pattern of a comma-separated list of names."""
+    """The pattern of a comma-separated list of names, without its ends."""
     one = f"{before}({'|'.join(names)})"
-    return f"^{one}(,{one})*$"
+    return f"{one}(,{one})*"
+
+
+def _pattern(inner: str) -> dict[str, Any]:
+    return {"type": "string", "pattern": f"^{inner}$"}
 
 
 def list_parameters(resource: Resource) -> list[dict[str, Any]]:
@@ -91,7 +95,7 @@ def list_parameters(resource: Resource) -> list[dict[str, Any]]:
         parameter(
             "sort",
             "query",
-            {"type": "string", "pattern": _list_of(sortable(resource), before="-?")},
+            _pattern(f"({_list_of(sortable(resource), before='-?')})?"),
             f"Comma-separated, `-` for descending: {', '.join(sortable(resource))}.",
         ),
         parameter("limit", "query", limit, "Rows of a page."),
