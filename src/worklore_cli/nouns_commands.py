@@ -37,7 +37,10 @@ BY_HAND: Mapping[str, Callable[[typer.Typer, Action], None]] = {
 """Verbs below a noun that have a command made for people, by their path."""
 
 ON_THE_HUB: Mapping[str, Mapping[str, str]] = {
-    "memory": {"sweep": "Take out of what is stored the secrets that today's rules find; on the hub's machine."}
+    "memory": {
+        "sweep": "Take out of what is stored the secrets that today's rules find; on the hub's machine.",
+        "reindex": "Make anew what recall goes by; on the hub's machine.",
+    }
 }
 """Commands of the hub's own program that are looked for below a noun."""
 

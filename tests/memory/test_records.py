@@ -1,18 +1,30 @@
 """Work records and turns in one index: found by one question, chosen by scope, kind, place, tag, time and trust."""
 
+import uuid
 from typing import Any
 
 import httpx2
 import pytest
+from sqlalchemy import URL, func, select, update
 
 from tests.conftest import TestHub, unique
 from tests.memory.test_recall import TALK, captured, recall
 from tests.memory.transcripts import home
+from worklore.clients.client import Client, ClientType
 from worklore.kernel.access import SYSTEM
+from worklore.kernel.audit import unaudited
+from worklore.kernel.context import Context
+from worklore.kernel.transaction import Database
+from worklore.kernel.types import uuid7
 from worklore.memory.embed import Embedder, embedder
 from worklore.memory.recollection import recollection
+from worklore.memory.reindex import reindex
 from worklore.memory.remembered import index_records
-from worklore.memory.vector import embed_memory
+from worklore.memory.snippet import ContextSnippet, SnippetCategory
+from worklore.memory.vector import MemoryVector, embed_memory
+from worklore.memory.window import MemoryWindow
+from worklore.ops import migrate
+from worklore.work.project import Project
 
 
 class Place:
@@ -312,3 +324,46 @@ def test_what_was_superseded_comes_behind_and_says_so(place: Place, machine_api:
     assert old["id"] in [item["id"] for item in then]
     assert place.api.post(f"/memory-windows/{old['id']}/restore", json={"reason": "wrong"}).status_code == 200
     assert place.ask(asked, kinds=["turn"])[0]["id"] == old["id"]
+
+
+def test_what_is_derived_is_made_anew_and_goes_on_where_it_was(database_url: URL) -> None:
+    own = Database(database_url)
+    try:
+        migrate.upgrade(own)
+
+        def fill(ctx: Context) -> None:
+            client = Client(id=uuid7(), name="Example", type=ClientType.msp_client)
+            project = Project(id=uuid7(), client_id=client.id, name="Move")
+            lesson = {"project_id": project.id, "category": SnippetCategory.lesson}
+            ctx.session.add(client)
+            ctx.session.flush()
+            ctx.session.add(project)
+            ctx.session.flush()
+            ctx.session.add_all(
+                ContextSnippet(id=uuid7(), title=f"S{n}", dense_content=f"the wombat {n}", **lesson) for n in range(7)
+            )
+
+        def spoil(ctx: Context) -> None:
+            spoilt = update(MemoryWindow).values(tokens="", token_count=0)
+            ctx.session.execute(unaudited(spoilt, "a test").execution_options(synchronize_session=False))
+
+        own.write(fill)
+        before = stored(own)
+        own.write(spoil)
+        done = reindex(own, vectors=True)
+        assert (done.looked_at, done.changed) == (7, 7)
+        after = stored(own)
+        assert {key: row[1:] for key, row in after.items()} == {key: row[1:] for key, row in before.items()}
+        assert min(row[0] for row in after.values()) > max(row[0] for row in before.values())
+        assert (reindex(own).changed, reindex(own, after=done.last).looked_at) == (0, 0)
+        with own.read(SYSTEM) as ctx:
+            assert ctx.session.scalar(select(func.count()).select_from(MemoryVector)) == 7
+    finally:
+        own.close()
+
+
+def stored(database: Database) -> dict[uuid.UUID, tuple[Any, ...]]:
+    """The number, terms and size of each window, by its id."""
+    columns = (MemoryWindow.id, MemoryWindow.seq, MemoryWindow.tokens, MemoryWindow.token_count)
+    with database.read(SYSTEM) as ctx:
+        return {row[0]: tuple(row[1:]) for row in ctx.session.execute(select(*columns))}

@@ -1,19 +1,21 @@
-"""``worklore memory sweep``: the rules of today over what was stored by older ones."""
+"""``worklore memory sweep`` and ``reindex``: today's rules over what was stored, and what is derived from it anew."""
 
 import argparse
 import json
 from typing import Any
+from uuid import UUID
 
 from worklore.app import build
 from worklore.commands import progress
 from worklore.kernel.settings import load
 from worklore.memory.redaction import version
+from worklore.memory.reindex import Reindexed, reindex
 from worklore.memory.sweep import Swept, sweep
 
 
 def add(commands: Any) -> None:
     """What the command takes."""
-    memory = commands.add_parser("memory", help="take secrets out of what is stored")
+    memory = commands.add_parser("memory", help="take secrets out of what is stored; make anew what recall goes by")
     tasks = memory.add_subparsers(required=True, metavar="TASK")
     task = tasks.add_parser(
         "sweep",
@@ -26,6 +28,16 @@ def add(commands: Any) -> None:
     )
     task.add_argument("--json", action="store_true", help="print JSON and nothing else")
     task.set_defaults(run=_sweep)
+    task = tasks.add_parser(
+        "reindex",
+        help="make anew what recall goes by: terms, windows of work records and, if asked, vectors",
+        description="Needed only after a damage or when told so: a hub reads its index from the database by itself. "
+        "On SQLite the hub must not run; elsewhere it may.",
+    )
+    task.add_argument("--vectors", action="store_true", help="make all vectors anew too, which takes longest")
+    task.add_argument("--after", type=UUID, metavar="ID", help="go on where an interrupted run says it was")
+    task.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    task.set_defaults(run=_reindex)
 
 
 def _sweep(options: argparse.Namespace) -> int:
@@ -43,6 +55,21 @@ def _sweep(options: argparse.Namespace) -> int:
         "found": dict(swept.found.most_common()),
     }
     _say(json.dumps(facts, indent=2) if options.json else "\n".join(_told(swept, dry_run=options.dry_run)))
+    return 0
+
+
+def _reindex(options: argparse.Namespace) -> int:
+    hub, done = build(load()), Reindexed()
+    try:
+        with progress.shown("windows", quiet=options.json) as told:
+            reindex(hub.database, after=options.after, vectors=options.vectors, tell=told, done=done)
+    except KeyboardInterrupt:
+        _say(f"Stopped. Go on with: worklore memory reindex --after {done.last}" if done.last else "Stopped.")
+        return 130
+    finally:
+        hub.close()
+    facts = {"looked_at": done.looked_at, "changed": done.changed}
+    _say(json.dumps(facts) if options.json else f"{done.looked_at:,} windows looked at, {done.changed:,} changed.")
     return 0
 
 
