@@ -59,6 +59,7 @@ CHOICES: Final[Mapping[str, Mapping[str, tuple[Any, ...]]]] = {
     "task-grant": {"scopes": (["client:read"], ["session:*", "*:read"])},
     "firewall-rule": {"port": ("any", "443", "80,443,8000-8080")},
     "context": {"relevance_score": (0.0, 0.1, 2.5, 10.0)},
+    "memory": {"kind": ("turn",)},  # a window of another kind goes with its record: tests/memory/test_records.py
     "snippet": {"relevance_score": (0.0, 0.1, 2.5, 10.0)},
     "gate": {"kind": ("decision", "check"), "state": ("waiting",)},
     "backup-schedule": {"is_enabled": (True,)},  # one that is switched off is never due, whatever its expression

@@ -16,6 +16,7 @@ from worklore.kernel.audit import AuditEntry, Tombstone
 from worklore.kernel.context import Context
 from worklore.kernel.db import Base
 from worklore.kernel.types import Id, Json, UtcDateTime, utcnow
+from worklore.memory.window import Kind, MemoryWindow
 from worklore.resources import CATALOG, RESOURCES
 
 HELD_BACK: Final = {
@@ -126,10 +127,19 @@ def made(rows: Rows, column: Column[Any]) -> Any:
 
 @dataclass
 class Fate:
-    """What a delete takes with it: primary keys by table, and the columns of other rows that are emptied."""
+    """What a delete takes with it: primary keys by table, and the columns of other rows that are emptied.
+
+    Of what goes, ``derived`` are rows that the hub made from another record: memory's windows of work records.
+    """
 
     goes: dict[str, set[Key]] = field(default_factory=dict)
     let_go: set[tuple[str, str, Key]] = field(default_factory=set)
+    derived: set[Key] = field(default_factory=set)
+
+    def by_itself(self, table: str) -> set[Key]:
+        """What goes of a table and was made from no other record."""
+        keys = self.goes[table] - (self.derived if table == MemoryWindow.__tablename__ else set())
+        return set() if mapper_of(table).class_.derived else keys
 
 
 def fate(hub: TestHub, client: str) -> Fate:
@@ -148,6 +158,8 @@ def fate(hub: TestHub, client: str) -> Fate:
                     elif row not in found.goes.setdefault(each.description, set()):
                         found.goes[each.description].add(row)
                         waiting.append((each.description, row))
+        made = connection.execute(select(MemoryWindow.id).where(MemoryWindow.kind != Kind.turn))
+        found.derived = found.goes.get(MemoryWindow.__tablename__, set()) & set(map(tuple, made))
     found.let_go = {(table, column, row) for table, column, row in named if row not in found.goes.get(table, set())}
     return found
 
@@ -204,21 +216,16 @@ def letting_go() -> set[tuple[str, str]]:
 def nouns(expected: Fate) -> Counter[tuple[str, str]]:
     """What a dry run lists: all that goes but what the hub made from another record."""
     listed: Counter[tuple[str, str]] = Counter()
-    for table, keys in expected.goes.items():
+    for table in expected.goes:
         noun = CATALOG.by_table[table].name if table in CATALOG.by_table else table
-        if not mapper_of(table).class_.derived:
-            single = "id" in Base.metadata.tables[table].c
-            listed.update((noun, str(key[0]) if single else "") for key in keys)
+        single = "id" in Base.metadata.tables[table].c
+        listed.update((noun, str(key[0]) if single else "") for key in expected.by_itself(table))
     return listed
 
 
 def check_record(hub: TestHub, request: uuid.UUID, expected: Fate) -> None:
     """Audit rows and tombstones equal what went, and what was let go is recorded as changed."""
-    kept = {
-        table: keys
-        for table, keys in expected.goes.items()
-        if mapper_of(table).class_.audited and not mapper_of(table).class_.derived
-    }
+    kept = {table: expected.by_itself(table) for table in expected.goes if mapper_of(table).class_.audited}
     deleted = Counter(
         (table, key[0] if "id" in Base.metadata.tables[table].c else None)
         for table, keys in kept.items()
