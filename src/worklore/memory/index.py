@@ -32,6 +32,7 @@ K1: Final = 1.2
 B: Final = 0.75
 _SMALL_TAIL: Final = 1024  # entries; below this a merge is not worth its while
 _MAX_COUNT: Final = 65_535  # occurrences in one unit: the counts are kept in 16 bits
+_MAX_ASKED: Final = 4_000_000  # postings held in order since they were asked for: some 64 MB
 _MANY: Final = 256  # entries from which counting them together is faster
 
 
@@ -126,6 +127,9 @@ class Layout:
     session_length: Floats
     middle_time: float
     """The time before which half of the units are."""
+    newest_time: float
+    usual_lengths: tuple[float, float, float]
+    """The mean terms of a unit, of a turn and of a session, at least one."""
 
     @property
     def units(self) -> int:
@@ -186,6 +190,8 @@ class Index:
         self._consolidated = 0
         self._tail: dict[int, tuple[array[int], array[int]]] = {}
         self._runs: list[_Run] = []
+        self._asked: dict[int, Postings] = {}
+        self._asked_size = 0
         self._layout: Layout | None = None
         self.add(entries)
 
@@ -265,6 +271,7 @@ class Index:
             if self._runs or len(self._ids) > 2 * len(self._slot_of) + _SMALL_TAIL:
                 self._consolidate()
             self._layout = self._arrange()
+            self._asked, self._asked_size = {}, 0
         return self._layout
 
     def postings(self, term: str) -> Postings:
@@ -273,12 +280,18 @@ class Index:
         layout = self.layout()
         if number is None:
             return Postings(np.empty(0, np.int64), np.empty(0, np.int64))
+        known = self._asked.get(number)
+        if known is not None:
+            return known
         slots, counts = self._raw_postings(number)
         positions = layout.position_of_slot[slots]
         present = positions >= 0
-        positions, counts = positions[present], counts[present]
-        order = np.argsort(positions, kind="stable")
-        return Postings(positions[order], counts[order].astype(np.int64))
+        found = _in_order(positions[present], counts[present].astype(np.int64), layout.units)
+        if self._asked_size > _MAX_ASKED:
+            self._asked, self._asked_size = {}, 0
+        self._asked[number] = found
+        self._asked_size += len(found.positions)
+        return found
 
     def _raw_postings(self, number: int) -> tuple[Ints, NDArray[np.uint16]]:
         segment = self._segment
@@ -423,6 +436,7 @@ class Index:
         unit_session, unit_turn = np.cumsum(opens_session) - 1, np.cumsum(opens_turn) - 1
         length = column["length"].astype(np.float64)
         turn_length = np.bincount(unit_turn, length, len(turn_start)).astype(np.float64)
+        session_length = np.bincount(unit_session, length, len(session_start)).astype(np.float64)
         return Layout(
             slots=slots,
             position_of_slot=position_of_slot,
@@ -450,7 +464,9 @@ class Index:
             log_unit_length=np.log1p(length),
             log_turn_length=np.log(np.maximum(turn_length, 1.0))[unit_turn],
             session_start=session_start,
-            session_length=np.bincount(unit_session, length, len(session_start)).astype(np.float64),
+            session_length=session_length,
+            newest_time=float(column["time"].max()) if len(slots) else 0.0,
+            usual_lengths=(_usual(length), _usual(turn_length), _usual(session_length)),
             middle_time=float(np.partition(column["time"], len(slots) // 2)[len(slots) // 2]) if len(slots) else 0.0,
         )
 
@@ -463,6 +479,24 @@ class Index:
         ranks = np.empty(len(start), np.int64)
         ranks[by_name[np.argsort(start[by_name], kind="stable")]] = np.arange(len(start))
         return ranks
+
+
+def _usual(lengths: Floats) -> float:
+    return max(float(lengths.mean()), 1.0) if len(lengths) else 1.0
+
+
+def _in_order(positions: Ints, counts: Ints, units: int) -> Postings:
+    """Postings by ascending position. Of a frequent term a pass over all units is faster than sorting."""
+    if len(positions) * _FREQUENT > units:
+        held = np.zeros(units, np.int64)
+        held[positions] = counts
+        ordered = np.flatnonzero(held)
+        return Postings(ordered, held[ordered])
+    order = np.argsort(positions, kind="stable")
+    return Postings(positions[order], counts[order])
+
+
+_FREQUENT: Final = 32
 
 
 def _number(numbers: dict[str, int], name: str) -> int:

@@ -492,7 +492,7 @@ def _signals(
 def _standing(index: Index, layout: Layout, places: Ints, now: datetime) -> dict[str, Floats]:
     """The signals of what a unit is, whatever is asked."""
     [turn] = index.numbers("kind", ["turn"]) or [-1]
-    days = (float(layout.unit_time.max()) - layout.unit_time[places]) / 86_400
+    days = (layout.newest_time - layout.unit_time[places]) / 86_400
     return {
         "age": np.log1p(days),
         "record": (layout.unit_kind[places] != turn).astype(np.float64),
@@ -516,26 +516,26 @@ def _telling(index: Index, question: str) -> list[Postings]:
 def _lexical(index: Index, layout: Layout, question: str) -> _Lexical:
     """BM25 of the units, of the turns and of the sessions, each a collection of documents of its own."""
     unit, turn, session = np.zeros(layout.units), np.zeros(layout.turns), np.zeros(layout.sessions)
+    of_unit, of_turn, of_session = layout.usual_lengths
     for positions, counts in _telling(index, question):
-        unit[positions] += _bm25(counts, layout.unit_length, positions)
-        for scores, group, lengths in (
-            (turn, layout.unit_turn, layout.turn_length),
-            (session, layout.unit_session, layout.session_length),
+        unit[positions] += _bm25(counts, layout.unit_length, positions, of_unit)
+        for scores, group, lengths, usual in (
+            (turn, layout.unit_turn, layout.turn_length, of_turn),
+            (session, layout.unit_session, layout.session_length, of_session),
         ):
             # Positions ascend and groups lie together, so a group's occurrences are one run.
             groups = group[positions]
             begins = np.flatnonzero(changes(groups))
             places = groups[begins]
-            scores[places] += _bm25(np.add.reduceat(counts, begins), lengths, places)
+            scores[places] += _bm25(np.add.reduceat(counts, begins), lengths, places, usual)
     return _Lexical(_scaled(unit), _scaled(turn), _scaled(session))
 
 
-def _bm25(counts: Ints, lengths: Floats, places: Ints) -> Floats:
-    """One term's BM25 at `places`, where it occurs `counts` times, among documents of the given lengths."""
+def _bm25(counts: Ints, lengths: Floats, places: Ints, usual: float) -> Floats:
+    """One term's BM25 at `places`, where it occurs `counts` times, among documents of the given and usual lengths."""
     total, containing = len(lengths), len(places)
     rarity = log1p((total - containing + 0.5) / (containing + 0.5))
-    average = max(float(lengths.mean()), 1.0)
-    score: Floats = rarity * counts * (K1 + 1) / (counts + K1 * (1 - B + B * lengths[places] / average))
+    score: Floats = rarity * counts * (K1 + 1) / (counts + K1 * (1 - B + B * lengths[places] / usual))
     return score
 
 

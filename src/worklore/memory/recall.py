@@ -30,7 +30,7 @@ from worklore.memory.recollection import Scope, recollection
 from worklore.memory.redaction import asked, told
 from worklore.memory.window import WINDOWS, Kind, MemoryWindow, Trust
 
-MIN_HITS: Final = 100
+MIN_HITS: Final = 60
 TOKENS_PER_HIT: Final = 12
 """A budget is offered one hit for so many tokens: more than can fit, since some are passed over."""
 
