@@ -483,3 +483,9 @@ def test_an_outcome_that_is_none_is_refused(place: Place) -> None:
     place.twice()
     (warning,) = place.asked("systemctl restart nginx")["warnings"]
     assert place.api.post(f"/warnings/{warning['id']}/outcome", json={"outcome": "fine"}).status_code == 422
+
+
+def test_a_project_without_a_name_is_none(machine_api: httpx2.Client) -> None:
+    asked = {"command": "ls", "project": "", "identity": {"path": ""}}
+    answer = machine_api.post("/warnings", json=asked)
+    assert (answer.status_code, answer.json()["code"]) == (404, "project-unknown")

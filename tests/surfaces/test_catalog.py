@@ -73,7 +73,7 @@ def test_every_action_is_a_command_somewhere() -> None:
     )
 
 
-BESIDES = {"memory": ("sweep",)}
+BESIDES = {"memory": ("sweep", "reindex")}
 """Commands of the hub's own machine that stand beside a noun's verbs."""
 
 

@@ -104,6 +104,13 @@ Clean: Final = AfterValidator(clean_text)
 """For text with constraints, behind them: what stands behind a validator is checked and not described."""
 
 CleanStr = Annotated[str, Clean]
+Why = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=3, max_length=500),
+    Clean,
+    Field(json_schema_extra={"pattern": r"^\s*\S[\s\S]+\S\s*$"}),
+]
+"""Why somebody does something: what stands between the white space at its ends counts."""
 CleanJson = Annotated[Any, AfterValidator(clean_json)]
 
 

@@ -31,7 +31,7 @@ MAX_BUDGET: Final = 100_000
 EARLIEST: Final = datetime(1, 1, 2, tzinfo=UTC)
 LATEST: Final = datetime(9999, 12, 30, tzinfo=UTC)
 
-Name = Annotated[str, Field(min_length=1, max_length=255), Clean]
+Name = Annotated[str, Field(max_length=255), Clean]
 
 
 class Question(WireModel):

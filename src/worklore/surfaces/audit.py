@@ -85,7 +85,12 @@ _COMPARED: Final = {
                             "type": "object",
                             "description": "Those of a checkpoint: by chain, its last entry's number and code.",
                             "maxProperties": 1_000,
-                            "additionalProperties": {"type": "array", "minItems": 2, "maxItems": 2},
+                            "additionalProperties": {
+                                "type": "array",
+                                "prefixItems": [{"type": "integer", "minimum": 1}, {"type": "string"}],
+                                "minItems": 2,
+                                "maxItems": 2,
+                            },
                         }
                     },
                 },

@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 from sqlalchemy import ForeignKey, Index, update
 from sqlalchemy.orm import Mapped, backref, mapped_column, relationship
 
@@ -19,7 +19,7 @@ from worklore.kernel.db import Created, Record
 from worklore.kernel.errors import BadRequestError, ConflictError, ForbiddenError
 from worklore.kernel.resource import Resource, Verb
 from worklore.kernel.types import column, uuid7
-from worklore.kernel.wire import Clean, WireModel
+from worklore.kernel.wire import Why, WireModel
 from worklore.vault.credential import CREDENTIAL_SECRETS, Credential, CredentialAction, SecretField, through_credential
 from worklore.vault.grant import PermissionLevel, allows, require_right
 from worklore.vault.secret import Secret
@@ -73,7 +73,7 @@ Seconds = Annotated[int, Field(ge=1, le=LONGEST)]
 class LeaseAsked(WireModel):
     """What a credential is needed for, and for how many seconds."""
 
-    purpose: Annotated[str, StringConstraints(strip_whitespace=True, min_length=3, max_length=500), Clean]
+    purpose: Why
     seconds: Seconds = LIFE
 
 

@@ -19,7 +19,7 @@ from worklore.kernel.crud import load
 from worklore.kernel.errors import BadRequestError, ConflictError, InvalidError
 from worklore.kernel.forms import PORTS, of_form
 from worklore.kernel.types import uuid7
-from worklore.kernel.wire import Clean, UtcTime, WireModel
+from worklore.kernel.wire import Clean, UtcTime, Why, WireModel
 from worklore.vault.credential import (
     CREDENTIAL_SECRETS,
     CREDENTIALS,
@@ -80,7 +80,7 @@ class NewCredential(Secrets):
 class Reason(WireModel):
     """Why a secret is shown, for the record of who touched it."""
 
-    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=3, max_length=500), Clean]
+    reason: Why
     fields: list[SecretField] = Field(default=[], max_length=len(SecretField))
     """Which secrets; all that it holds when none is named."""
 

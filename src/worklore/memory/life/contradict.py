@@ -14,8 +14,7 @@ from worklore.kernel.db import Created, Record
 from worklore.kernel.errors import ConflictError, InvalidError
 from worklore.kernel.resource import Resource, Verb
 from worklore.kernel.types import Line, uuid7
-from worklore.kernel.wire import WireModel
-from worklore.memory.life.supersede import Why
+from worklore.kernel.wire import Why, WireModel
 from worklore.memory.window import WINDOWS, MemoryWindow
 
 

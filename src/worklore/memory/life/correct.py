@@ -18,10 +18,9 @@ from worklore.kernel.errors import ConflictError, InvalidError, NotFoundError
 from worklore.kernel.resource import READ_ONLY, Resource
 from worklore.kernel.sequence import take
 from worklore.kernel.types import Line, uuid7
-from worklore.kernel.wire import Clean, WireModel
+from worklore.kernel.wire import Clean, Why, WireModel
 from worklore.memory import tokens
 from worklore.memory.life.person import require_person
-from worklore.memory.life.supersede import Why
 from worklore.memory.units import unit_terms
 from worklore.memory.window import SEQUENCE, WINDOWS, Kind, MemoryWindow, Role, Trust
 

@@ -1,9 +1,9 @@
 """Forgetting: a turn, a transcript, a session or a client, with everything that was made of it, and for good."""
 
 import uuid
-from typing import Annotated, Final
+from typing import Final
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 from sqlalchemy import select
 
 from worklore.clients.client import Client
@@ -13,7 +13,7 @@ from worklore.kernel.context import Context
 from worklore.kernel.errors import ConflictError
 from worklore.kernel.sequence import take
 from worklore.kernel.types import uuid7
-from worklore.kernel.wire import Clean, WireModel
+from worklore.kernel.wire import Why, WireModel
 from worklore.knowledge.example import ENVIRONMENTAL_EXAMPLES
 from worklore.knowledge.insight import ENVIRONMENTAL_INSIGHTS
 from worklore.knowledge.pattern import FAILURE_PATTERNS
@@ -39,7 +39,7 @@ record_as_content(SESSIONS.model, ("session_title", "summary", "handoff"))
 class ToForget(WireModel):
     """Why something is to be forgotten; kept for good, so not in its words."""
 
-    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=3, max_length=500), Clean]
+    reason: Why
 
 
 class Forgot(WireModel):

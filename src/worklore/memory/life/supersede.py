@@ -3,9 +3,8 @@
 import uuid
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Final
 
-from pydantic import StringConstraints
 from sqlalchemy import ForeignKey, Index, select
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -18,7 +17,7 @@ from worklore.kernel.errors import ConflictError, InvalidError, NotFoundError
 from worklore.kernel.resource import READ_ONLY, Resource
 from worklore.kernel.sequence import take
 from worklore.kernel.types import Line, uuid7
-from worklore.kernel.wire import Clean, UtcTime, WireModel
+from worklore.kernel.wire import UtcTime, Why, WireModel
 from worklore.memory.window import SEQUENCE, WINDOWS, MemoryWindow
 
 
@@ -55,8 +54,6 @@ SUPERSESSIONS = Resource(
     columns=(Supersession.window_id, Supersession.by_id, Supersession.valid_from, Supersession.reason),
     verbs=READ_ONLY,
 )
-
-Why = Annotated[str, StringConstraints(strip_whitespace=True, min_length=3, max_length=500), Clean]
 
 
 class Superseding(WireModel):

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Final
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 from sqlalchemy import ForeignKey, Index, UniqueConstraint, and_, event, false, inspect, or_, select, update
 from sqlalchemy.orm import Mapped, Session, UOWTransaction, mapped_column
 
@@ -28,9 +28,8 @@ from worklore.kernel.db import Base, Created, Record
 from worklore.kernel.errors import ConflictError, ForbiddenError
 from worklore.kernel.resource import READ_ONLY, Resource
 from worklore.kernel.types import Line, uuid7
-from worklore.kernel.wire import Clean, WireModel
+from worklore.kernel.wire import Why, WireModel
 from worklore.memory.life.person import require_person
-from worklore.memory.life.supersede import Why
 from worklore.memory.trail.step import Done
 from worklore.work.session import SESSIONS, WorkSession
 
@@ -284,7 +283,7 @@ class Cleared(WireModel):
 class Clearing(WireModel):
     """Why a person vouches for what a session has read."""
 
-    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=3, max_length=500), Clean]
+    reason: Why
 
 
 def clear(ctx: Context, session: WorkSession, body: Clearing) -> Cleared:
