@@ -343,3 +343,10 @@ def test_paths_and_methods_that_do_not_exist(api: httpx2.Client, hub: TestHub) -
         told = refused(api.request(method, path), status)
         assert told["instance"].startswith("/api/v1")
     refused(hub.client().get("/clients"), 401)
+
+
+def test_a_date_is_written_as_one(api: httpx2.Client) -> None:
+    for text in ("0", "86400", "2026-03-01T00:00:00", "20260301", "yesterday"):
+        for suffix in ("", "__gt", "__in"):
+            assert refused(api.get(f"/sessions?session_date{suffix}={text}"), 400), (suffix, text)
+    assert api.get("/sessions?session_date__gt=2026-03-01&session_date__in=2026-03-02,2026-03-03").status_code == 200

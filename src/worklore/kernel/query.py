@@ -234,13 +234,21 @@ def _condition(resource: Resource, parameter: str, text: str) -> Condition:
 
 def _parse(adapter: TypeAdapter[Any], parameter: str, text: str) -> Any:
     try:
-        return adapter.validate_strings(text)
+        value = adapter.validate_strings(text)
     except ValidationError as error:
         raise BadRequestError(
             f"{parameter} does not take that value: {error.errors()[0]['msg']}.",
             code="filter-value",
             parameter=parameter,
         ) from error
+    if type(value) is date and text != value.isoformat():
+        # A number of days, or a midnight, is no way to write a date.
+        raise BadRequestError(
+            f"{parameter} does not take that value: a date is written as 2026-03-31.",
+            code="filter-value",
+            parameter=parameter,
+        )
+    return value
 
 
 def _words(resource: Resource, text: str | None) -> tuple[str, ...]:
