@@ -215,8 +215,8 @@ def run_on(where: str, sizes: tuple[int, ...] = SIZES, projects: int = 1) -> lis
     return found
 
 
-def run(sizes: tuple[int, ...] = SIZES) -> dict[str, Any]:
-    """All databases with one project, and one with five hundred."""
+def run(sizes: tuple[int, ...] = SIZES[:2]) -> dict[str, Any]:
+    """All databases with one project, and one with five hundred; the million, which takes ten minutes, by itself."""
     places = ["sqlite", *(os.environ.get(name) or url for name, url in SERVERS.values())]
     rows = [row for where in places for row in run_on(where, sizes)]
     rows += run_on("sqlite", sizes[:2], projects=500)

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, cast
 from urllib.parse import quote, urlencode
 
@@ -155,7 +156,8 @@ class Records(Hub):
 
     def _scanned(self, of: Noun, prefix: str) -> list[str]:
         pages = self.pages(of, {"fields": "id", "sort": "id"}, MAX_OFFSET)
-        return [item["id"] for items, _ in pages for item in items if item["id"].startswith(prefix)][:2]
+        matching = (item["id"] for items, _ in pages for item in items if item["id"].startswith(prefix))
+        return list(islice(matching, 2))
 
     def resolve(self, field: Field, value: Any) -> Any:
         """The id that a reference stands for, where its noun's unique field or the beginning of an id was given."""

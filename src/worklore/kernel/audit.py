@@ -387,16 +387,18 @@ def _short(value: Any) -> Any:
     if isinstance(value, bytes):
         return {"length": len(value), "sha256": hashlib.sha256(value).hexdigest()}
     text = _text(value)
-    if text is None or len(text) <= MAX_VALUE:
-        return value
-    return {"length": len(text), "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    return value if text is None or len(text) <= MAX_VALUE else _size_and_digest(text)
 
 
 def measured(value: Any) -> Any:
     """The length and digest of a value; of a None nothing."""
     value = wire_value(value)
     text = value if isinstance(value, str) else None if value is None or isinstance(value, Null) else dumps(value)
-    return None if text is None else {"length": len(text), "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    return None if text is None else _size_and_digest(text)
+
+
+def _size_and_digest(text: str) -> dict[str, Any]:
+    return {"length": len(text), "sha256": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def _text(value: object) -> str | None:

@@ -34,7 +34,7 @@ MAX_UNITS: Final = 500_000
 """Windows held in memory by all indexes of this process."""
 
 MAX_TOKEN_VECTORS: Final = 10_000
-"""Windows of a scope whose token vectors are held: some 3 kB each."""
+"""Windows whose token vectors are held in memory by all indexes of this process: some 3 kB each."""
 
 CHUNK: Final = 5_000
 BATCH: Final = 400
@@ -110,7 +110,8 @@ class Recollection:
         asked = _asked(question)
         with held.lock:
             self._catch_up(ctx, scope, held)
-            if asked is not None:
+            if not isinstance(embedder(), ModelUnavailableError):
+                # Asked nothing, too: what is read before the first prompt need not be read by it.
                 self._catch_up_vectors(ctx, held)
             meaning = Meaning(asked, partial(_tokens, ctx, held)) if asked is not None else None
             hits = rank(held.index, question, now=now, meaning=meaning, only=only, limit=limit)
@@ -184,6 +185,12 @@ class Recollection:
         with self._lock:
             while len(self._scopes) > 1 and sum(len(held.index) for held in self._scopes.values()) > MAX_UNITS:
                 self._scopes.popitem(last=False)
+            vectors = 0
+            for held in reversed(self._scopes.values()):
+                vectors += len(held.tokens)
+                if vectors > MAX_TOKEN_VECTORS:
+                    vectors -= len(held.tokens)
+                    held.tokens = OrderedDict()
 
 
 _READ: Final = (
@@ -242,7 +249,9 @@ def _asked(question: str) -> Embedding | None:
 
 def _tokens(ctx: ReadContext, held: ScopeIndex, windows: Sequence[str]) -> dict[str, TokenVectors]:
     """The token vectors of windows, from memory where they were asked for of late."""
-    found = {window: held.tokens[window] for window in windows if window in held.tokens}
+    # Another thread may take the whole of it away; what is held here stays.
+    cache = held.tokens
+    found = {window: cache[window] for window in windows if window in cache}
     wanted = [window for window in windows if window not in found]
     for start in range(0, len(wanted), BATCH):
         keys = [uuid.UUID(window) for window in wanted[start : start + BATCH]]
@@ -250,12 +259,12 @@ def _tokens(ctx: ReadContext, held: ScopeIndex, windows: Sequence[str]) -> dict[
         stored = stored.where(MemoryVector.model == MODEL)
         read = {str(row.window_id): tokens_of(row.tokens) for row in ctx.session.execute(stored)}
         found |= read
-        held.tokens.update((window, read[window]) for window in read if window not in held.waiting)
+        cache.update((window, read[window]) for window in read if window not in held.waiting)
     for window in windows:
-        if window in held.tokens:
-            held.tokens.move_to_end(window)
-    while len(held.tokens) > MAX_TOKEN_VECTORS:
-        held.tokens.popitem(last=False)
+        if window in cache:
+            cache.move_to_end(window)
+    while len(cache) > MAX_TOKEN_VECTORS:
+        cache.popitem(last=False)
     return found
 
 

@@ -171,6 +171,8 @@ def _bring_up_to_date(session: Session) -> None:  # pyright: ignore[reportUnused
     ctx: Context = session.info[CONTEXT]
     session.flush()
     changed: dict[type[Any], set[uuid.UUID]] = session.info.pop(CHANGED, {})
+    if not changed:
+        return
     rows = [
         row for told in REMEMBERED if told.model in changed for row in _windows(ctx, told, sorted(changed[told.model]))
     ]

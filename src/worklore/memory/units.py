@@ -167,6 +167,7 @@ def entry(
         terms=unit_terms(text, author=author, role=role) if indexed is None else indexed,
         asks="?" in text and role != "record",
         tells_time=_TELLS_TIME.search(text) is not None,
-        tells_change=tells_change(text),
+        # What an agent says takes nothing's place.
+        tells_change=role != "assistant" and tells_change(text),
         **more,
     )

@@ -1,7 +1,7 @@
 """The OpenAPI document of derived operations: parameters, bodies, answers, examples, scope and risk of each."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from http import HTTPStatus
 from typing import Any, Final, cast
@@ -299,32 +299,29 @@ def _complete(schemas: dict[str, Any], catalog: Catalog) -> None:
         schemas[f"{patch}Item"] = change | {"properties": change["properties"] | NAMED, "required": ["id"]}
 
 
-def _without_tuples(schema: object) -> None:
-    """A list whose items differ by place is told as one of any of them: programs that read schemas stumble over it."""
-    inner: Iterable[object] = ()
+def _objects(schema: object) -> Iterator[dict[str, Any]]:
+    """Each object within a schema, itself included."""
     if isinstance(schema, dict):
         known = cast("dict[str, Any]", schema)
+        yield known
+        for each in list(known.values()):
+            yield from _objects(each)
+    elif isinstance(schema, list):
+        for each in cast("list[object]", schema):
+            yield from _objects(each)
+
+
+def _for_programs(schemas: dict[str, Any]) -> None:
+    """What pydantic says in a way that programs stumble over, or not at all.
+
+    A list whose items differ by place is told as one of any of them. An object whose members' names have a pattern
+    takes no others.
+    """
+    for known in _objects(schemas):
         if "prefixItems" in known:
             known["items"] = {"anyOf": known.pop("prefixItems")}
-        inner = known.values()
-    elif isinstance(schema, list):
-        inner = cast("list[object]", schema)
-    for each in inner:
-        _without_tuples(each)
-
-
-def _closed(schema: object) -> None:
-    """An object whose members' names have a pattern takes no others; pydantic says so in no word."""
-    inner: Iterable[object] = ()
-    if isinstance(schema, dict):
-        known = cast("dict[str, Any]", schema)
         if "patternProperties" in known:
             known.setdefault("additionalProperties", False)
-        inner = known.values()
-    elif isinstance(schema, list):
-        inner = cast("list[object]", schema)
-    for each in inner:
-        _closed(each)
 
 
 def _own(paths: dict[str, Any]) -> None:
@@ -362,8 +359,7 @@ def document(app: FastAPI, root: str, operations: Iterable[Operation], catalog: 
     components.setdefault("schemas", {}).update(definitions.get("$defs", {}))
     components["schemas"]["Problem"] = PROBLEM_SCHEMA
     _complete(components["schemas"], catalog)
-    _without_tuples(components["schemas"])
-    _closed(components["schemas"])
+    _for_programs(components["schemas"])
     _own(made["paths"])
     components["parameters"] = {
         f"{resource.plural}.{item['name']}": item

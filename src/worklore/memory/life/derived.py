@@ -26,6 +26,7 @@ from worklore.kernel.types import dumps, uuid7
 from worklore.knowledge.example import EnvironmentalExample
 from worklore.knowledge.insight import EnvironmentalInsight
 from worklore.knowledge.pattern import FailurePattern
+from worklore.memory.capture import UNTITLED
 from worklore.memory.context import ConversationContext
 from worklore.memory.injection import Injection
 from worklore.memory.life.forgotten import state_without
@@ -43,7 +44,6 @@ from worklore.work.news import leave_news
 from worklore.work.session import WorkSession
 
 ACTION: Final = "forget"
-UNTITLED: Final = "Untitled session"
 
 
 @dataclass(frozen=True, slots=True)
