@@ -263,11 +263,11 @@ def test_their_meaning_is_known_too(hub: TestHub, place: Place) -> None:
 
 def test_contexts_and_snippets_are_ranked_by_a_question(place: Place) -> None:
     project = place.project["id"]
-    word = unique("gnu").replace("-", "")
+    word, lamp, oil = (unique(kind).replace("-", "") for kind in ("gnu", "lamp", "oil"))
     texts = (
-        f"the {word} lamp",
-        f"the {word} lamp of the {word} room needs oil",
-        f"oil for the {word}",
+        f"the {word} {lamp}",
+        f"the {word} {lamp} of the {word} room needs {oil}",
+        f"{oil} for the {word}",
         "nothing of it",
     )
     titled = {"project_id": project, "relevance_score": 3}
@@ -277,7 +277,7 @@ def test_contexts_and_snippets_are_ranked_by_a_question(place: Place) -> None:
             "conversation-contexts", context_type="general_context", title=f"C{number}", dense_summary=text, **titled
         )
     for path in ("context-snippets/top-relevant", "conversation-contexts/recall"):
-        asked = {"question": f"where does the {word} lamp get its oil?", "fields": "title", "total": "true"}
+        asked = {"question": f"where is the {word} {lamp} and its {oil}?", "fields": "title", "total": "true"}
         found = place.api.get(f"/{path}", params=asked)
         assert found.status_code == 200, found.text
         titles = [item["title"][1:] for item in found.json()["items"]]
