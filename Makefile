@@ -73,8 +73,8 @@ report: setup-dev ## Run all tests and write the results per database as a page:
 kill: setup-dev ## Replay transcripts twice under 50 kill -9 of hooks, flusher and hub; fails on any loss (TRANSCRIPTS, ARGS)
 	@$(IN_PROJECT) exec $(BIN)/python -m tests.faults $(ARGS) $(if $(TRANSCRIPTS),'$(abspath $(TRANSCRIPTS))')
 
-tamper: setup-dev ## Change 10,000 entries of the change audit and 3,000 of what it witnesses, each to be found; 100,000 by twelve writers without a false alarm
-	@$(IN_PROJECT) WORKLORE_TAMPER_ROUNDS=50 WORKLORE_WITNESS_ROUNDS=65 WORKLORE_AUDIT_EACH=8000 exec $(BIN)/python -m pytest -q tests/audit $(ARGS)
+tamper: setup-dev ## Change 10,000 entries of the change audit and 3,000 of what it witnesses, each to be found; 12,000 by twelve writers without a false alarm
+	@$(IN_PROJECT) WORKLORE_TAMPER_ROUNDS=50 WORKLORE_WITNESS_ROUNDS=65 WORKLORE_AUDIT_EACH=1000 exec $(BIN)/python -m pytest -q -n $(WORKERS) tests/audit $(ARGS)
 
 million: setup-dev ## A million audit entries by four writers on each database: no false alarm, and how fast and in what memory they verify
 	@$(IN_PROJECT) WORKLORE_AUDIT_ENTRIES=1000000 exec $(BIN)/python -m pytest -s -q -p no:xdist tests/audit/test_scale.py $(ARGS)
