@@ -246,14 +246,14 @@ class Index:
                 self._vectors[slot] = vector
                 self._columns["embedded"][slot] = True
 
-    def similarities(self, vector: Vectors) -> tuple[Floats, Bools]:
+    def similarities(self, vector: Vectors) -> tuple[Vectors, Bools]:
         """For each unit in canonical order how like a vector its own is, from -1 to 1, and whether it has one."""
         slots = self.layout().slots
         has = self._columns["embedded"][slots].astype(np.bool_)
         if self._vectors.shape[1] != len(vector):
-            return np.zeros(len(slots)), np.zeros(len(slots), np.bool_)
-        like = self._vectors[: len(self._ids)] @ vector
-        return like[slots].astype(np.float64), has
+            return np.zeros(len(slots), np.float32), np.zeros(len(slots), np.bool_)
+        like: Vectors = self._vectors[: len(self._ids)] @ vector
+        return like[slots], has
 
     def remove(self, identifiers: Iterable[str]) -> None:
         """Forget entries; unknown ids are no error, since forgetting may be told twice."""

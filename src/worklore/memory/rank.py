@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from worklore.memory.analyse import STOP_WORDS, terms
 from worklore.memory.dates import Interval, intervals
 from worklore.memory.embed import Embedding, TokenVectors
-from worklore.memory.index import K1, B, Bools, Floats, Index, Ints, Layout, Postings, changes
+from worklore.memory.index import K1, B, Bools, Floats, Index, Ints, Layout, Postings, Vectors, changes
 from worklore.memory.only import Only
 from worklore.memory.renewal import LOOKED_AT, asks_how_it_is, raised
 
@@ -224,16 +224,12 @@ def rank(
     layout = index.layout()
     if not layout.units or limit <= 0:
         return []
-    lexical = _lexical(index, layout, question)
-    like, has = index.similarities(meaning.question.pooled) if meaning else (np.zeros(0), np.zeros(0, np.bool_))
-    meant = _Meant(like, has) if has.any() else None
+    meant = _Meant(*index.similarities(meaning.question.pooled)) if meaning else None
+    meant = meant if meant is not None and meant.has.any() else None
     factors = asdict(weights or (MEANING_WEIGHTS if meant else WEIGHTS))
-    date = _date_match(layout, question, now)
-    related = _related(layout, lexical, date, meant)
-    if only is not None:
-        related &= only.mask(index, layout)
-    places = _places(layout, lexical, date, meant, factors, related=related)
-    signals = _signals(index, layout, question, lexical=lexical, date=date, places=places)
+    bearing = _Bearing(layout, _lexical(index, layout, question), _date_match(layout, question, now), meant)
+    places = _places(bearing, factors, only.mask(index, layout) if only is not None else None)
+    signals = _signals(index, layout, question, bearing=bearing, places=places)
     signals |= _standing(index, layout, places, now)
     if meant is not None:
         signals |= _likeness(meant, layout, places)
@@ -241,7 +237,7 @@ def rank(
     scores = _sum(weighted, len(places))
     if meaning is not None and meant is not None:
         near = places[_top(scores, np.arange(len(places)), LATE_CANDIDATES)]
-        late = _late(index, layout, question, meaning, (*_late_positions(near, has, layout), places))
+        late = _late(index, layout, question, meaning, (*_late_positions(near, meant, layout), places))
         late = {name: factors[name] * values for name, values in late.items()}
         scores += _sum(late, len(places))
         weighted |= late
@@ -292,50 +288,83 @@ class _Lexical:
 class _Meant:
     """How like the question each unit is, and which units are known to be like anything."""
 
-    like: Floats
+    like: Vectors
     has: Bools
+
+    @cached_property
+    def everywhere(self) -> bool:
+        """Whether that is known of all units."""
+        return bool(self.has.all())
 
     @cached_property
     def usual(self) -> tuple[float, float]:
         """Mean and standard deviation over the scope."""
-        known = self.like[self.has]
-        return float(known.mean()), float(known.std()) or 1.0
+        known = self.like if self.everywhere else self.like[self.has]
+        return float(known.mean(dtype=np.float64)), float(known.std(dtype=np.float64)) or 1.0
+
+    def standard(self, positions: Ints | slice) -> Floats:
+        """By how many standard deviations units are liker than usual; nothing for one that has no vector."""
+        usual, spread = self.usual
+        standard: Floats = (self.like[positions].astype(np.float64) - usual) / spread
+        return standard if self.everywhere else np.where(self.has[positions], standard, 0.0)
+
+    def best_of_sessions(self, layout: Layout) -> Floats:
+        """For each session how like its likest unit is; -1 where none has a vector."""
+        known = self.like if self.everywhere else np.where(self.has, self.like, -1.0)
+        best: Floats = np.maximum.reduceat(known, layout.session_start).astype(np.float64)
+        return best
 
 
-def _related(layout: Layout, lexical: _Lexical, date: Floats, meant: _Meant | None) -> Bools:
-    """Which units have to do with the question at all, by their session's words, a date or what they mean."""
-    related: Bools = (lexical.session[layout.unit_session] > 0) | (date > 0)
-    if meant is not None:
-        related |= meant.has & (meant.like >= LIKE_ENOUGH)
-    return related
+@dataclass(frozen=True, slots=True, eq=False)
+class _Bearing:
+    """What of a scope may bear on a question: by its words, by a date where one is named, by meaning."""
+
+    layout: Layout
+    lexical: _Lexical
+    date: Floats | None
+    meant: _Meant | None
+
+    def related(self, positions: Ints) -> Bools:
+        """Which units have to do with the question at all."""
+        related: Bools = self.lexical.session[self.layout.unit_session[positions]] > 0
+        if self.date is not None:
+            related |= self.date[positions] > 0
+        if self.meant is not None:
+            related |= self.meant.has[positions] & (self.meant.like[positions] >= LIKE_ENOUGH)
+        return related
+
+    def promise(self, factors: Mapping[str, float], positions: Ints | slice) -> Floats:
+        """What units promise by their own words, date and meaning."""
+        promise: Floats = self.lexical.unit[positions] + self.lexical.turn[self.layout.unit_turn[positions]]
+        if self.date is not None:
+            promise += factors["date"] * self.date[positions]
+        if self.meant is not None:
+            promise += self.meant.standard(positions)
+        return promise
 
 
-def _places(
-    layout: Layout,
-    lexical: _Lexical,
-    date: Floats,
-    meant: _Meant | None,
-    factors: Mapping[str, float],
-    *,
-    related: Bools,
-) -> Ints:
-    """The positions that are ranked: those that have to do with the question.
+def _places(bearing: _Bearing, factors: Mapping[str, float], may: Bools | None) -> Ints:
+    """The positions that are ranked: those that may be and have to do with the question.
 
     Of very many, those whose own words and meaning promise most, with the turns around them: what else there is to say
     of a unit adds little to one that promises little.
     """
-    places: Ints = np.flatnonzero(related)
-    if len(places) <= RANKED:
-        return places
-    promise = lexical.unit[places] + lexical.turn[layout.unit_turn[places]] + factors["date"] * date[places]
-    if meant is not None:
-        usual, spread = meant.usual
-        promise += np.where(meant.has[places], (meant.like[places] - usual) / spread, 0.0)
-    floor = np.partition(promise, len(promise) - PROMISING)[len(promise) - PROMISING]
-    turns = np.unique(layout.unit_turn[places[promise >= floor]][:, None] + np.array([-1, 0, 1]))
-    turns = turns[(turns >= 0) & (turns < layout.turns)]
-    around: Ints = _units_of(turns, layout)
-    return around[related[around]]
+    layout = bearing.layout
+    places: Ints = np.arange(layout.units) if may is None else np.flatnonzero(may)
+    if len(places) > RANKED:
+        promise = bearing.promise(factors, slice(None) if may is None else places)
+        floor = np.partition(promise, len(promise) - PROMISING)[len(promise) - PROMISING]
+        places = _with_turns_around(places[promise >= floor], layout)
+        places = places if may is None else places[may[places]]
+    return places[bearing.related(places)]
+
+
+def _with_turns_around(positions: Ints, layout: Layout) -> Ints:
+    """The positions of all units of some units' turns and of the turns beside those, ascending."""
+    near = np.zeros(layout.turns + 2, np.bool_)
+    turns = layout.unit_turn[positions] + 1
+    near[turns - 1] = near[turns] = near[turns + 1] = True
+    return _units_of(np.flatnonzero(near[1:-1]), layout)
 
 
 def _units_of(turns: Ints, layout: Layout) -> Ints:
@@ -350,13 +379,11 @@ def _units_of(turns: Ints, layout: Layout) -> Ints:
 
 def _likeness(meant: _Meant, layout: Layout, places: Ints) -> dict[str, Floats]:
     """The signals of whole units' vectors; nothing for a unit that has none yet."""
-    usual, spread = meant.usual
-    own = np.where(meant.has, (meant.like - usual) / spread, 0.0)
-    best = np.maximum.reduceat(np.where(meant.has, meant.like, -1.0), layout.session_start)
+    best = meant.best_of_sessions(layout)
     sessions = np.where(best > -1.0, _standard(best, best[best > -1.0]), 0.0)
     return {
-        "like": own[places],
-        "like_next": _beside(own, layout, places),
+        "like": meant.standard(places),
+        "like_next": _beside(meant.standard, layout, places),
         "like_session": sessions[layout.unit_session[places]],
     }
 
@@ -368,12 +395,11 @@ def _standard(values: Floats, among: Floats) -> Floats:
     return standard
 
 
-def _late_positions(best: Ints, has: Bools, layout: Layout) -> tuple[Ints, Ints]:
+def _late_positions(best: Ints, meant: _Meant, layout: Layout) -> tuple[Ints, Ints]:
     """Candidates with the turns around them, and a sample of the scope; of units that have vectors."""
-    turns = np.unique(layout.unit_turn[best][:, None] + np.array([-1, 0, 1]))
-    near = _units_of(turns[(turns >= 0) & (turns < layout.turns)], layout)
-    every = np.flatnonzero(has)
-    return near[has[near]], every[np.linspace(0, len(every) - 1, min(LATE_SAMPLE, len(every))).astype(np.int64)]
+    near = _with_turns_around(best, layout)
+    every = np.arange(layout.units) if meant.everywhere else np.flatnonzero(meant.has)
+    return near[meant.has[near]], every[np.linspace(0, len(every) - 1, min(LATE_SAMPLE, len(every))).astype(np.int64)]
 
 
 def _late(
@@ -386,22 +412,26 @@ def _late(
     asked_of = np.unique(np.concatenate((near, sample)))
     names = [index.identifier(position) for position in asked_of]
     held = meaning.tokens(names)
-    found = np.full(layout.units, np.nan)
-    read = [(position, held[name]) for position, name in zip(asked_of.tolist(), names, strict=True) if name in held]
-    read = [(position, vectors) for position, vectors in read if len(vectors)]
+    found = np.full(len(asked_of), np.nan)
+    read = [(place, held[name]) for place, name in enumerate(names) if name in held and len(held[name])]
     if read and len(asked):
         starts = np.cumsum([0, *(len(vectors) for _, vectors in read[:-1])])
         every = np.concatenate([vectors for _, vectors in read]).astype(np.float32)
         nearest = np.maximum.reduceat(asked @ every.T, starts, axis=1)
-        found[[position for position, _ in read]] = counts @ nearest / 127**2
-    usual = found[sample]
+        found[[place for place, _ in read]] = counts @ nearest / 127**2
+    usual = found[np.searchsorted(asked_of, sample)]
     usual = usual[~np.isnan(usual)]
     if not len(usual):
         return {"late": np.zeros(len(places)), "late_next": np.zeros(len(places))}
     # Where late interaction was not asked, a unit counts as the usual one.
-    own = np.nan_to_num(_standard(found, usual), nan=0.0)
+    known = np.nan_to_num(_standard(found, usual), nan=0.0)
+
+    def own(positions: Ints) -> Floats:
+        at = np.minimum(np.searchsorted(asked_of, positions), len(asked_of) - 1)
+        return np.where(asked_of[at] == positions, known[at], 0.0)
+
     return {
-        "late": own[places],
+        "late": own(places),
         "late_next": _beside(own, layout, places),
     }
 
@@ -465,11 +495,9 @@ def _spread(
     return chosen
 
 
-def _signals(
-    index: Index, layout: Layout, question: str, *, lexical: _Lexical, date: Floats, places: Ints
-) -> dict[str, Floats]:
+def _signals(index: Index, layout: Layout, question: str, *, bearing: _Bearing, places: Ints) -> dict[str, Floats]:
     """The signals of words and of structure by their names in `Weights`, one value for each place."""
-    turns = layout.unit_turn[places]
+    lexical, turns = bearing.lexical, layout.unit_turn[places]
     leaning = _leaning(layout, turns)
     people = ~layout.unit_user[places] & ~layout.unit_assistant[places]
     asks_when = _ASKS_WHEN.search(question) is not None
@@ -480,7 +508,7 @@ def _signals(
         "two_away": leaning * _around(lexical.turn, layout, turns, 2),
         "session": lexical.session[layout.unit_session[places]],
         "author": _author_match(index.authors, layout, question, places),
-        "date": date[places],
+        "date": np.zeros(len(places)) if bearing.date is None else bearing.date[places],
         "length": layout.log_unit_length[places],
         "room": np.maximum(layout.log_turn_length[places] - log(SHORT_TURN), 0.0),
         "asks": (layout.unit_asks[places] & people).astype(np.float64),
@@ -517,18 +545,20 @@ def _lexical(index: Index, layout: Layout, question: str) -> _Lexical:
     """BM25 of the units, of the turns and of the sessions, each a collection of documents of its own."""
     unit, turn, session = np.zeros(layout.units), np.zeros(layout.turns), np.zeros(layout.sessions)
     of_unit, of_turn, of_session = layout.usual_lengths
+    groups_of = [(session, layout.unit_session, layout.session_length, of_session)]
+    if layout.turns < layout.units:
+        groups_of.append((turn, layout.unit_turn, layout.turn_length, of_turn))
     for positions, counts in _telling(index, question):
         unit[positions] += _bm25(counts, layout.unit_length, positions, of_unit)
-        for scores, group, lengths, usual in (
-            (turn, layout.unit_turn, layout.turn_length, of_turn),
-            (session, layout.unit_session, layout.session_length, of_session),
-        ):
+        for scores, group, lengths, usual in groups_of:
             # Positions ascend and groups lie together, so a group's occurrences are one run.
             groups = group[positions]
             begins = np.flatnonzero(changes(groups))
             places = groups[begins]
             scores[places] += _bm25(np.add.reduceat(counts, begins), lengths, places, usual)
-    return _Lexical(_scaled(unit), _scaled(turn), _scaled(session))
+    scaled = _scaled(unit)
+    # Where each turn is one unit, what is said of units is said of turns.
+    return _Lexical(scaled, _scaled(turn) if layout.turns < layout.units else scaled, _scaled(session))
 
 
 def _bm25(counts: Ints, lengths: Floats, places: Ints, usual: float) -> Floats:
@@ -540,8 +570,8 @@ def _bm25(counts: Ints, lengths: Floats, places: Ints, usual: float) -> Floats:
 
 
 def _scaled(scores: Floats) -> Floats:
-    matched = scores[scores > 0]
-    return scores / sqrt(float(np.mean(matched**2))) if len(matched) else scores
+    matched = np.count_nonzero(scores)
+    return scores / sqrt(float(scores @ scores) / matched) if matched else scores
 
 
 def _around(scores: Floats, layout: Layout, turns: Ints, distance: int) -> Floats:
@@ -567,9 +597,16 @@ def _is_cut(layout: Layout, turns: Ints) -> Bools:
     return cut
 
 
-def _beside(own: Floats, layout: Layout, places: Ints) -> Floats:
-    """For places the best scores of the turns before and after their own, as far as those lean on them."""
-    best, turns = np.maximum.reduceat(own, layout.turn_start), layout.unit_turn[places]
+def _beside(own: Callable[[Ints], Floats], layout: Layout, places: Ints) -> Floats:
+    """For places the best scores of the turns before and after their own, as far as those lean on them.
+
+    ``own`` tells the scores of units.
+    """
+    units, turns = _with_turns_around(places, layout), layout.unit_turn[places]
+    of_turn = layout.unit_turn[units]
+    starts = np.flatnonzero(changes(of_turn))
+    best = np.zeros(layout.turns)
+    best[of_turn[starts]] = np.maximum.reduceat(own(units), starts) if len(units) else 0.0
     beside: Floats = _leaning(layout, turns) * _around(best, layout, turns, 1)
     return beside
 
@@ -592,14 +629,17 @@ def _first_name(author: str) -> str:
     return "" if name in _ACCOUNTS else name
 
 
-def _date_match(layout: Layout, question: str, now: datetime) -> Floats:
+def _date_match(layout: Layout, question: str, now: datetime) -> Floats | None:
     """One for units said within a named interval, falling from a half to nothing over the two weeks after it.
 
     The less of the scope lies outside, the less a match tells: it is scaled by the share of units that do not match.
+    None where no date is named.
     """
-    time, middle = layout.unit_time, layout.middle_time
-    match = np.zeros(layout.units)
-    for interval in _named_intervals(question, now, middle):
+    named = _named_intervals(question, now, layout.middle_time)
+    if not named:
+        return None
+    time, match = layout.unit_time, np.zeros(layout.units)
+    for interval in named:
         start, end = interval.start.timestamp(), interval.end.timestamp()
         within = (time >= start) & (time < end)
         beside = (time >= start - _EARLY) & (time < end + 2 * _EARLY)
