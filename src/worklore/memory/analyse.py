@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
+from worklore.memory.irregular import PLAIN
 from worklore.memory.stem import stem
 
 STOP_WORDS: Final = frozenset(
@@ -95,4 +96,4 @@ def _chunk_terms(chunk: str) -> tuple[str, ...]:
 def _word(word: str) -> tuple[str, ...]:
     if word in STOP_WORDS or len(word) > _MAX_TERM:
         return ()
-    return (stem(word),)
+    return (stem(PLAIN.get(word, word)),)
