@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worklore.memory.analyse import STOP_WORDS, terms, token_column
+from worklore.memory.irregular import PLAIN
 from worklore.memory.stem import stem
 
 STEMS = {
@@ -115,8 +116,17 @@ def test_stop_words_and_contractions_leave_nothing() -> None:
 
 
 def test_won_is_a_word_and_wont_is_not() -> None:
-    assert terms("we won") == ["won"]
+    assert terms("we won") == ["win"]
     assert terms("we won't, they won\u2019t") == []
+
+
+@pytest.mark.parametrize(("told", "asked"), [("Ada went home", "go"), ("her children wrote", "child write")])
+def test_irregular_forms_are_found_by_each_other(told: str, asked: str) -> None:
+    assert set(terms(asked)) <= set(terms(told))
+
+
+def test_no_irregular_form_leads_on_to_another() -> None:
+    assert not PLAIN.keys() & {*PLAIN.values()}
 
 
 def test_digests_and_encoded_runs_are_not_indexed() -> None:

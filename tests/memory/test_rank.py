@@ -179,6 +179,17 @@ def test_turns_around_a_match_come_before_distant_ones() -> None:
     assert set(order[3:5]) == {"s0t0", "s0t4"}
 
 
+def test_what_the_best_say_beside_it_is_looked_for_too() -> None:
+    said = [("Ada", f"We spoke of the weather, number {number}.") for number in range(20)]
+    about = ("Ada", "The zeppelin is kept in the hangar at Exeter, its mechanic is Rowan.")
+    more = [("Ada", "The zeppelin flew."), *said, ("Ada", "Rowan asked for the hangar's keys, Exeter is far."), *said]
+    index = Index(talk([about, *said], more))
+    with_it, without = (
+        found(index, "where is the zeppelin?", weights=replace(WEIGHTS, feedback=feedback)) for feedback in (0.3, 0.0)
+    )
+    assert with_it.index("s1t21") <= 3 < without.index("s1t21")
+
+
 def test_the_person_named_comes_first_unless_two_are() -> None:
     index = Index(talk([("Ada Lind", "I replaced the disk"), ("Ben Moor", "I replaced the disk")] * 3))
     authors = dict(zip(("s0t0", "s0t1", "s0t2", "s0t3", "s0t4", "s0t5"), ("ada", "ben") * 3, strict=True))

@@ -14,8 +14,8 @@ Definitions:
 - **hit1**: share of queries whose first document is evidence.
 - **budget**: share of a query's evidence whose text stands *whole* in what would be injected in so many tokens,
   headings, dates and tag included, counted by `worklore.memory.tokens`; averaged over queries. A document counts when
-  the search says it shows it and its text is really in there. The budgets in percent are shares of the tokens of all
-  the scope's texts. A text over its budget is an error.
+  the search says it shows it and its text, but for secrets that redaction takes out, is really in there. The budgets in
+  percent are shares of the tokens of all the scope's texts. A text over its budget is an error.
 - With `evidence: session`, a session counts as found with the first of its documents that is found.
 - **ms**: wall time of one recall at 1,000 tokens (rank and pack) in the caller's process, per query.
 - **newest first**: of the questions of the category `knowledge_update` of which an earlier and a later statement are
@@ -37,7 +37,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 
-from worklore.memory import tokens
+from worklore.memory import redaction, tokens
 from worklore.memory.frame import neutral
 
 CUTS: Final = (5, 10, 20)
@@ -263,10 +263,15 @@ def measure(dataset: Dataset, search: Search) -> _Rows:
             size = tokens.count(injection.text)
             if size > budget:
                 raise DatasetError(f"query {query.id}: {size} tokens injected, {budget} allowed")
-            whole = [i for i in injection.documents if neutral(documents[i].text) in injection.text]
+            whole = [i for i in injection.documents if shows(injection.text, documents[i].text)]
             rows.figures[f"budget {name}"].append(found(whole, query))
         rows.categories.append(query.category)
     return rows
+
+
+def shows(told: str, text: str) -> bool:
+    """Whether what is told holds a text, whole but for what redaction takes out of it."""
+    return neutral(text) in told or neutral(redaction.told(text)) in told
 
 
 def _newest_first(ranked: Sequence[str], evidence: Sequence[str]) -> list[bool]:

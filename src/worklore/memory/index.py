@@ -155,6 +155,7 @@ _COLUMNS: Final = {
     "time": np.float64,
     "author": np.int32,
     "length": np.int32,
+    "said": np.int64,
     "user": np.bool_,
     "assistant": np.bool_,
     "asks": np.bool_,
@@ -186,6 +187,8 @@ class Index:
         self._places: dict[str, int] = {}
         self._columns: _Columns = {name: np.zeros(_SMALL_TAIL, kind) for name, kind in _COLUMNS.items()}
         self._vectors: Vectors = np.empty((0, 0), np.float32)
+        self._spelled: list[str] = []
+        self._said = array("i")
         self._segment = _Segment(np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.uint16))
         self._consolidated = 0
         self._tail: dict[int, tuple[array[int], array[int]]] = {}
@@ -207,7 +210,7 @@ class Index:
         return tuple(self._authors)
 
     def numbers(self, what: str, names: Iterable[str]) -> list[int]:
-        """The numbers of names in a layout: of a `kind`, a `session`, a `record`, or a `place` (a machine, an asset).
+        """The numbers of names: of a `kind`, a `session`, a `record` or a `place` (a machine, an asset).
 
         Unknown names have none.
         """
@@ -274,6 +277,12 @@ class Index:
             self._asked, self._asked_size = {}, 0
         return self._layout
 
+    def said(self, position: int) -> list[str]:
+        """The terms of the entry at a position in canonical order, with repetitions."""
+        slot = int(self.layout().slots[position])
+        start = int(self._columns["said"][slot])
+        return [self._spelled[number] for number in self._said[start : start + int(self._columns["length"][slot])]]
+
     def postings(self, term: str) -> Postings:
         """Where a term occurs among the present entries; empty arrays for a term nobody used."""
         number = self._terms.get(term)
@@ -321,13 +330,14 @@ class Index:
             self._vectors = np.concatenate((self._vectors, np.zeros_like(self._vectors)))
         self._ids += [entry.id for entry in added]
         self._slot_of.update((entry.id, slot) for slot, entry in enumerate(added, first))
-        values: dict[str, list[Any]] = {
+        values: dict[str, Sequence[Any] | Ints] = {
             "session": [_number(self._sessions, entry.session) for entry in added],
             "ordinal": [entry.ordinal for entry in added],
             "part": [entry.part for entry in added],
             "time": [entry.time for entry in added],
             "author": [_number(self._authors, entry.author) for entry in added],
             "length": [len(entry.terms) for entry in added],
+            "said": self._keep(added),
             "user": [entry.role == "user" for entry in added],
             "assistant": [entry.role == "assistant" for entry in added],
             "asks": [entry.asks for entry in added],
@@ -346,9 +356,20 @@ class Index:
         for name, column in values.items():
             self._columns[name][first:size] = column
 
+    def _keep(self, added: Sequence[Entry]) -> Ints:
+        """Keep the terms of entries by their numbers; where those of each begin."""
+        starts = len(self._said) + np.cumsum([0, *(len(entry.terms) for entry in added)])
+        for entry in added:
+            for term in entry.terms:
+                if term not in self._terms:
+                    self._terms[term] = len(self._spelled)
+                    self._spelled.append(term)
+            self._said.extend(map(self._terms.__getitem__, entry.terms))
+        return starts[:-1]
+
     def _post(self, entry: Entry, slot: int) -> None:
         for term, count in Counter(entry.terms).items():
-            number = _number(self._terms, term)
+            number = self._terms[term]
             held = self._tail.get(number)
             if held is None:
                 held = self._tail[number] = (array("i"), array("H"))
@@ -356,12 +377,9 @@ class Index:
             held[1].append(min(count, _MAX_COUNT))
 
     def _counted(self, added: Sequence[Entry], first: int) -> _Run:
-        known = self._terms
-        numbers = np.fromiter(
-            (_number(known, term) for entry in added for term in entry.terms),
-            np.int64,
-            sum(len(entry.terms) for entry in added),
-        )
+        start = int(self._columns["said"][first])
+        # Copied: an array cannot grow while a view of it is held.
+        numbers = np.frombuffer(self._said, np.int32)[start:].astype(np.int64)
         slots = np.repeat(np.arange(first, first + len(added)), [len(entry.terms) for entry in added])
         keys, counts = np.unique(numbers << 32 | slots, return_counts=True)
         return _Run(
@@ -405,6 +423,7 @@ class Index:
         np.cumsum(np.bincount(terms[order], minlength=len(self._terms)), out=bounds[1:])
         self._segment = _Segment(bounds, renumbered[slots[order]].astype(np.int32), counts[order])
         self._tail, self._runs = {}, []
+        self._keep_alone(alive)
         self._ids = [identifier for identifier, present in zip(self._ids, alive, strict=True) if present]
         self._slot_of = {identifier: slot for slot, identifier in enumerate(self._ids)}
         capacity = max(_SMALL_TAIL, 2 * len(self._ids))
@@ -418,6 +437,16 @@ class Index:
             )
         self._consolidated = len(self._ids)
         self._layout = None
+
+    def _keep_alone(self, alive: Bools) -> None:
+        """Of the terms kept, those of present entries, in the order of slots."""
+        if alive.all():
+            return
+        starts, lengths = (self._columns[name][: len(alive)][alive] for name in ("said", "length"))
+        begins = np.cumsum(lengths) - lengths
+        places = np.repeat(starts - begins, lengths) + np.arange(int(lengths.sum()))
+        self._said = array("i", np.frombuffer(self._said, np.int32)[places].tobytes())
+        self._columns["said"][: len(alive)][alive] = begins
 
     def _arrange(self) -> Layout:
         size = len(self._ids)

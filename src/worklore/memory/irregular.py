@@ -154,5 +154,7 @@ wolf wolves
 woman women
 """
 
-PLAIN: Final = {form: plain for line in _FORMS.split("\n") for plain, *forms in [line.split() or [""]] for form in forms}
+PLAIN: Final = {
+    form: plain for line in _FORMS.split("\n") for plain, *forms in [line.split() or [""]] for form in forms
+}
 """The plain form of each irregular one."""

@@ -5,6 +5,10 @@ and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009). W
 the turns next to it and its whole session answer questions whose words are spread over a conversation. To these come
 who said it, when, and how much room it takes.
 
+Where there is no model, the units found best tell what else to look for: words that they say and the question does not
+count a little as if it had (pseudo relevance feedback, after Lavrenko and Croft, "Relevance-Based Language Models",
+2001).
+
 Where an embedding model has read the units, what they mean counts in two steps. The likeness of whole units and the
 words choose candidates; those are scored by late interaction (after Khattab and Zaharia, "ColBERT", 2020): each token
 of the question looks for the token of the unit that is most like it, and rare words of the question count most.
@@ -15,7 +19,8 @@ ordinary match" in a scope of a hundred units and of a hundred thousand, and the
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -52,6 +57,8 @@ class Weights:
     session: float = 1.0
     """Its whole session; for the session's second item half of it, for the third a third: showing an item uses it
     up."""
+    feedback: float = 0.3
+    """All of the above, for words that the best units say beside those of the question."""
     author: float = 3.0
     """Said by the one person the question names."""
     date: float = 4.0
@@ -91,6 +98,7 @@ MEANING_WEIGHTS: Final = Weights(
     match=0.4,
     turn=0.4,
     session=0.6,
+    feedback=0.0,
     length=0.25,
     asks=-0.8,
     late=1.0,
@@ -100,6 +108,9 @@ MEANING_WEIGHTS: Final = Weights(
     like_session=0.4,
 )
 """Where there is one: most of what the unit's own words say, late interaction says better."""
+FEEDBACK_UNITS: Final = 10
+FEEDBACK_TERMS: Final = 15
+"""Words are taken from so many of the best units, the so many that tell most."""
 LATE_CANDIDATES: Final = 100
 """Units that late interaction scores, and the turns around them."""
 LATE_SAMPLE: Final = 64
@@ -144,6 +155,7 @@ _REASONS: Final = {
 _WITH: Final = {
     "next_to": ("two_away", "late_next", "like_next"),
     "session": ("like_session",),
+    "match": ("feedback",),
     "late": ("like",),
 }
 """Signals that are told together."""
@@ -227,7 +239,8 @@ def rank(
     meant = _Meant(*index.similarities(meaning.question.pooled)) if meaning else None
     meant = meant if meant is not None and meant.has.any() else None
     factors = asdict(weights or (MEANING_WEIGHTS if meant else WEIGHTS))
-    bearing = _Bearing(layout, _lexical(index, layout, question), _date_match(layout, question, now), meant)
+    asked = [(held, 1.0) for held in _telling(index, question)]
+    bearing = _Bearing(layout, _lexical(layout, asked), _date_match(layout, question, now), meant)
     places = _places(bearing, factors, only.mask(index, layout) if only is not None else None)
     signals = _signals(index, layout, question, bearing=bearing, places=places)
     signals |= _standing(index, layout, places, now)
@@ -235,6 +248,9 @@ def rank(
         signals |= _likeness(meant, layout, places)
     weighted = {name: factors[name] * values for name, values in signals.items()}
     scores = _sum(weighted, len(places))
+    if factors["feedback"]:
+        weighted["feedback"] = _feedback(index, layout, question, factors, places=places, scores=scores)
+        scores += weighted["feedback"]
     if meaning is not None and meant is not None:
         near = places[_top(scores, np.arange(len(places)), LATE_CANDIDATES)]
         late = _late(index, layout, question, meaning, (*_late_positions(near, meant, layout), places))
@@ -444,7 +460,7 @@ def _token_weights(index: Index, layout: Layout, question: str, read: Embedding)
         if not known:
             continue
         containing = sorted(known)[len(known) // 2]
-        rarity = log1p((layout.units - containing + 0.5) / (containing + 0.5))
+        rarity = _rarity(layout.units, containing)
         for place, (start, end) in enumerate(read.spans):
             if word.start() <= start and end <= word.end() and any(map(str.isalnum, question[start:end])):
                 counts[place] = rarity
@@ -497,16 +513,9 @@ def _spread(
 
 def _signals(index: Index, layout: Layout, question: str, *, bearing: _Bearing, places: Ints) -> dict[str, Floats]:
     """The signals of words and of structure by their names in `Weights`, one value for each place."""
-    lexical, turns = bearing.lexical, layout.unit_turn[places]
-    leaning = _leaning(layout, turns)
     people = ~layout.unit_user[places] & ~layout.unit_assistant[places]
     asks_when = _ASKS_WHEN.search(question) is not None
-    return {
-        "match": lexical.unit[places],
-        "turn": np.where(_is_cut(layout, turns), lexical.turn[turns], 0.0),
-        "next_to": leaning * _around(lexical.turn, layout, turns, 1),
-        "two_away": leaning * _around(lexical.turn, layout, turns, 2),
-        "session": lexical.session[layout.unit_session[places]],
+    return _words(bearing.lexical, layout, places) | {
         "author": _author_match(index.authors, layout, question, places),
         "date": np.zeros(len(places)) if bearing.date is None else bearing.date[places],
         "length": layout.log_unit_length[places],
@@ -514,6 +523,19 @@ def _signals(index: Index, layout: Layout, question: str, *, bearing: _Bearing, 
         "asks": (layout.unit_asks[places] & people).astype(np.float64),
         "user": layout.unit_user[places].astype(np.float64),
         "tells_time": (layout.unit_tells_time[places] & asks_when).astype(np.float64),
+    }
+
+
+def _words(lexical: _Lexical, layout: Layout, places: Ints) -> dict[str, Floats]:
+    """The signals of words: a unit's own, its turn's, its neighbours' and its session's."""
+    turns = layout.unit_turn[places]
+    leaning = _leaning(layout, turns)
+    return {
+        "match": lexical.unit[places],
+        "turn": np.where(_is_cut(layout, turns), lexical.turn[turns], 0.0),
+        "next_to": leaning * _around(lexical.turn, layout, turns, 1),
+        "two_away": leaning * _around(lexical.turn, layout, turns, 2),
+        "session": lexical.session[layout.unit_session[places]],
     }
 
 
@@ -541,31 +563,61 @@ def _telling(index: Index, question: str) -> list[Postings]:
     return [held for _, _, held in found[:_TERMS_COUNTED]]
 
 
-def _lexical(index: Index, layout: Layout, question: str) -> _Lexical:
-    """BM25 of the units, of the turns and of the sessions, each a collection of documents of its own."""
+def _lexical(layout: Layout, asked: Iterable[tuple[Postings, float]]) -> _Lexical:
+    """BM25 of the units, of the turns and of the sessions, each a collection of documents of its own.
+
+    ``asked`` are the postings of terms, and what each counts.
+    """
     unit, turn, session = np.zeros(layout.units), np.zeros(layout.turns), np.zeros(layout.sessions)
     of_unit, of_turn, of_session = layout.usual_lengths
     groups_of = [(session, layout.unit_session, layout.session_length, of_session)]
     if layout.turns < layout.units:
         groups_of.append((turn, layout.unit_turn, layout.turn_length, of_turn))
-    for positions, counts in _telling(index, question):
-        unit[positions] += _bm25(counts, layout.unit_length, positions, of_unit)
+    for (positions, counts), weight in asked:
+        unit[positions] += weight * _bm25(counts, layout.unit_length, positions, of_unit)
         for scores, group, lengths, usual in groups_of:
             # Positions ascend and groups lie together, so a group's occurrences are one run.
             groups = group[positions]
             begins = np.flatnonzero(changes(groups))
             places = groups[begins]
-            scores[places] += _bm25(np.add.reduceat(counts, begins), lengths, places, usual)
+            scores[places] += weight * _bm25(np.add.reduceat(counts, begins), lengths, places, usual)
     scaled = _scaled(unit)
     # Where each turn is one unit, what is said of units is said of turns.
     return _Lexical(scaled, _scaled(turn) if layout.turns < layout.units else scaled, _scaled(session))
 
 
+def _feedback(
+    index: Index, layout: Layout, question: str, factors: Mapping[str, float], *, places: Ints, scores: Floats
+) -> Floats:
+    """The signals of words for what the best places say beside the question's words, each as much as it tells."""
+    own, told = set(terms(question)), defaultdict[str, float](float)
+    for place in _top(scores, np.arange(len(places)), FEEDBACK_UNITS)[:FEEDBACK_UNITS]:
+        position, score = int(places[place]), max(float(scores[place]), 0.0)
+        for term in set(index.said(position)) - own:
+            told[term] += score / (layout.unit_length[position] + _FEEDBACK_LENGTH)
+    for term in told:
+        told[term] *= _rarity(layout.units, len(index.postings(term).positions))
+    best = sorted(told, key=lambda term: (-told[term], term))[:FEEDBACK_TERMS]
+    most = told[best[0]] if best else 0.0
+    if not most:
+        return np.zeros(len(places))
+    words = _lexical(layout, [(index.postings(term), told[term] / most) for term in best])
+    signals = _words(words, layout, places)
+    return factors["feedback"] * _sum({name: factors[name] * values for name, values in signals.items()}, len(places))
+
+
+_FEEDBACK_LENGTH: Final = 10.0  # terms: of very short units each word would tell too much
+
+
+def _rarity(total: int, containing: int) -> float:
+    return log1p((total - containing + 0.5) / (containing + 0.5))
+
+
 def _bm25(counts: Ints, lengths: Floats, places: Ints, usual: float) -> Floats:
     """One term's BM25 at `places`, where it occurs `counts` times, among documents of the given and usual lengths."""
-    total, containing = len(lengths), len(places)
-    rarity = log1p((total - containing + 0.5) / (containing + 0.5))
-    score: Floats = rarity * counts * (K1 + 1) / (counts + K1 * (1 - B + B * lengths[places] / usual))
+    score: Floats = (
+        _rarity(len(lengths), len(places)) * counts * (K1 + 1) / (counts + K1 * (1 - B + B * lengths[places] / usual))
+    )
     return score
 
 

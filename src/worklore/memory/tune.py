@@ -18,9 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worklore.memory import tokens
-from worklore.memory.bench import RESAMPLES, SHARES, Dataset, DatasetError, Query
+from worklore.memory.bench import RESAMPLES, SHARES, Dataset, DatasetError, Query, shows
 from worklore.memory.corpus import Corpus
-from worklore.memory.frame import neutral
 from worklore.memory.rank import MEANING_WEIGHTS, WEIGHTS, Weights
 
 Values = NDArray[np.float64]
@@ -83,7 +82,7 @@ class Tuning:
         row = [self._found(ranked[:TOP], query)]
         for share in SHARES.values():
             told = self._corpus.packed(hits, int(share * self._history[query.scope]))
-            whole = [held for held in told.documents if neutral(self._documents[held].text) in told.text]
+            whole = [held for held in told.documents if shows(told.text, self._documents[held].text)]
             row.append(self._found(whole, query))
         return row
 
