@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from worklore.memory.bench import DatasetError, Document, Injection, Query, load_dataset, run, table
+from worklore.memory import identifiers
+from worklore.memory.bench import DatasetError, Document, Injection, Query, compare, load_dataset, run, table
 from worklore.memory.corpus import Corpus
 from worklore.memory.peers import Fts5, Grep
 from worklore.memory.tokens import count
@@ -173,3 +174,14 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     (write(tmp_path) / "documents.jsonl").unlink()
     with pytest.raises(DatasetError, match=r"documents\.jsonl: No such file"):
         run(tmp_path, Corpus())
+
+
+def test_names_are_found_however_they_are_spelled() -> None:
+    made = identifiers.dataset(60)
+    assert made == identifiers.dataset(60) != identifiers.dataset(60, seed=1)
+    result = compare(made, Corpus(), peers={"fts5": Fts5()})
+    for category in ("exact", "respelled", "words", "duplicate"):
+        assert result["categories"][category]["hit1"] >= 0.9, category
+        assert result["categories"][category]["recall"]["5"] == 1.0, category
+    assert result["categories"]["part"]["recall"]["10"] >= 0.9
+    assert result["peers"]["fts5"]["categories"]["respelled"]["recall"]["10"] < 0.6

@@ -179,6 +179,13 @@ def test_turns_around_a_match_come_before_distant_ones() -> None:
     assert set(order[3:5]) == {"s0t0", "s0t4"}
 
 
+def test_what_says_all_of_the_question_comes_first() -> None:
+    near = [("Ada", "mailbox sync"), ("Ada", "sync"), ("Ada", "the tenant"), ("Ada", "mailbox of the tenant")]
+    whole = ("Ada", "In fetchTenantMailbox something is wrong since the cable was changed, sync it by hand.")
+    index = Index(talk(near, [("Ada", "nothing"), whole], near))
+    assert found(index, "sync fetch tenant mailbox", weights=replace(LEXICAL, match=0.0))[0] == "s1t1"
+
+
 def test_what_the_best_say_beside_it_is_looked_for_too() -> None:
     said = [("Ada", f"We spoke of the weather, number {number}.") for number in range(20)]
     about = ("Ada", "The zeppelin is kept in the hangar at Exeter, its mechanic is Rowan.")

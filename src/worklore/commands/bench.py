@@ -14,11 +14,17 @@ def add(commands: Any) -> None:
     bench = commands.add_parser("bench", help="measure recall and compression on a data set").add_subparsers(
         required=True, metavar="WHAT"
     )
-    measured = bench.add_parser("recall", help="evidence recall of a data set's folder, beside FTS5 and grep")
+    measured = bench.add_parser("recall", help="evidence recall of a data set's folder, beside plain searches")
     measured.add_argument("folder", type=Path)
     measured.add_argument("--json", action="store_true")
     measured.add_argument("--database-url", help="measure beside this one (WORKLORE_DATABASE_URL)")
     measured.set_defaults(run=run)
+    named = bench.add_parser("identifiers", help="names asked for otherwise than they are written, a set made up anew")
+    named.add_argument("--names", type=int, default=300, help="how many (%(default)s)")
+    named.add_argument("--seed", type=int, default=0, help="of the set (%(default)s)")
+    named.add_argument("--json", action="store_true")
+    named.add_argument("--database-url", help="measure beside this one (WORKLORE_DATABASE_URL)")
+    named.set_defaults(run=run_identifiers)
     tuned = bench.add_parser("tune", help="what each signal is worth, and better weights; changes nothing")
     tuned.add_argument("folder", type=Path, help="a development part; one kept for testing is refused")
     tuned.add_argument("--words", action="store_true", help="the weights for words alone")
@@ -41,6 +47,17 @@ def run(options: argparse.Namespace) -> int:
     from worklore.ops.bench import bench_recall  # noqa: PLC0415 - one command needs it
 
     result = bench_recall(options.folder, options.database_url or load().url)
+    print(json.dumps(result, indent=2) if options.json else table(result))  # noqa: T201 - a command's answer
+    return 0
+
+
+def run_identifiers(options: argparse.Namespace) -> int:
+    """Measure how names are found, and print the figures."""
+    from worklore.memory.bench import table  # noqa: PLC0415 - one command needs it
+    from worklore.ops.bench import bench_identifiers  # noqa: PLC0415 - one command needs it
+
+    url = options.database_url or load().url
+    result = bench_identifiers(url, names=options.names, seed=options.seed)
     print(json.dumps(result, indent=2) if options.json else table(result))  # noqa: T201 - a command's answer
     return 0
 

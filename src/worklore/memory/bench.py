@@ -1,4 +1,4 @@
-"""Recall measured on a dataset folder, for any search, beside two plain peers in the same run.
+"""Recall measured on a dataset folder, for any search, beside plain peers in the same run.
 
 A dataset is a folder with `meta.json` (`name`, `evidence`: `document` or `session`, and optionally `part`:
 `development`, which it is if not said, or `test`, which nothing may be fitted to), `documents.jsonl` (`id`,
@@ -22,8 +22,9 @@ Definitions:
   among the first twenty documents, the share in which the later stands before the earliest.
 - **interval**: 95 % percentile bootstrap over queries, seeded.
 - Peers rank whole documents and are packed by the same packer: `fts5` (SQLite FTS5, `porter unicode61`, OR of the
-  question's words minus a stop list, `bm25`) and `grep` (count of the question's words found as substrings, newest
-  first among equals).
+  question's words minus a stop list, `bm25`), `grep` (count of the question's words found as substrings, newest
+  first among equals), and where there is a model `dense` (cosine of its vectors, as vector stores rank) and `rrf`
+  (reciprocal rank fusion of `fts5` and `dense`).
 """
 
 import json
@@ -218,7 +219,13 @@ def run(folder: Path, search: Search, *, peers: Mapping[str, Search] | None = No
     Raises:
         DatasetError: the folder is not a dataset, or a search injected more tokens than it was given.
     """
-    dataset = load_dataset(folder)
+    return compare(load_dataset(folder), search, peers=peers, seed=seed)
+
+
+def compare(
+    dataset: Dataset, search: Search, *, peers: Mapping[str, Search] | None = None, seed: int = 0
+) -> dict[str, Any]:
+    """The same of a data set that is loaded already."""
     rows = measure(dataset, search)
     beside = {name: measure(dataset, peer) for name, peer in (peers or {}).items()}
     return {
@@ -229,7 +236,10 @@ def run(folder: Path, search: Search, *, peers: Mapping[str, Search] | None = No
         **_summary(rows),
         "categories": _categories(rows),
         "interval": _interval(rows, seed),
-        "peers": {name: _summary(held) | {"behind": _behind(rows, held, seed)} for name, held in beside.items()},
+        "peers": {
+            name: _summary(held) | {"behind": _behind(rows, held, seed), "categories": _categories(held)}
+            for name, held in beside.items()
+        },
     }
 
 

@@ -1,7 +1,9 @@
-"""The two plain searches every benchmark result stands beside.
+"""The plain searches every benchmark result stands beside.
 
-They are what a small memory server does (SQLite's own full-text search) and what an agent does without any memory (a
-substring scan). Both rank whole documents, and share the packer with the index, so that only the search differs.
+They are what a small memory server does (SQLite's own full-text search), what an agent does without any memory (a
+substring scan), what vector stores do (the likeness of whole documents, by the very model that is ours) and how
+memory servers join the two (reciprocal rank fusion, after Cormack, Clarke and Buettcher, 2009). All rank whole
+documents, and share the packer with the index, so that only the search differs.
 """
 
 import re
@@ -11,8 +13,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+import numpy as np
+
 from worklore.memory.analyse import STOP_WORDS
 from worklore.memory.bench import Document, Injection, Query
+from worklore.memory.kept import Model
 from worklore.memory.pack import Excerpt, pack
 from worklore.memory.rank import is_name
 
@@ -110,3 +115,52 @@ class Grep(_WholeDocuments):
         counted = [(sum(word in text for word in words), row) for row, text in enumerate(self._folded[query.scope])]
         best = sorted((pair for pair in counted if pair[0]), reverse=True)[:_DEEPEST]
         return [self._scopes[query.scope][row] for _, row in best]
+
+
+class Dense(_WholeDocuments):
+    """Documents by how like the question they are as a whole: cosine of a model's vectors, none left out."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    def load(self, documents: Sequence[Document]) -> None:
+        """See `Search`."""
+        super().load(documents)
+        self._vectors = {
+            scope: np.stack([each.pooled for each in self._model.embed([said(document) for document in held])])
+            for scope, held in self._scopes.items()
+        }
+
+    def order(self, query: Query) -> list[Document]:
+        """See the class."""
+        if not query.text.strip():
+            return []
+        [asked] = self._model.embed([query.text])
+        best = np.argsort(-(self._vectors[query.scope] @ asked.pooled), kind="stable")[:_DEEPEST]
+        return [self._scopes[query.scope][row] for row in best.tolist()]
+
+
+class Hybrid(_WholeDocuments):
+    """Reciprocal rank fusion of `Fts5` and `Dense`, with the constant of 60 that is in use everywhere."""
+
+    def __init__(self, model: Model) -> None:
+        self._searches = (Fts5(), Dense(model))
+
+    def load(self, documents: Sequence[Document]) -> None:
+        """See `Search`."""
+        super().load(documents)
+        for search in self._searches:
+            search.load(documents)
+
+    def order(self, query: Query) -> list[Document]:
+        """See the class."""
+        scores: dict[str, float] = defaultdict(float)
+        found: dict[str, Document] = {}
+        for search in self._searches:
+            for place, document in enumerate(search.order(query), 1):
+                scores[document.id] += 1 / (_FUSION + place)
+                found[document.id] = document
+        return [found[name] for name in sorted(found, key=lambda name: -scores[name])[:_DEEPEST]]
+
+
+_FUSION: Final = 60

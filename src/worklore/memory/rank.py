@@ -48,6 +48,8 @@ class Weights:
 
     match: float = 1.0
     """The unit's own words."""
+    covers: float = 2.0
+    """It says all that the question does; much less than all counts next to nothing: see `COVERING`."""
     turn: float = 0.0
     """All words of its turn, where that was cut into several units."""
     next_to: float = 0.3
@@ -96,6 +98,7 @@ WEIGHTS: Final = Weights()
 """Where there is no model, or it has not read the scope yet."""
 MEANING_WEIGHTS: Final = Weights(
     match=0.4,
+    covers=1.0,
     turn=0.4,
     session=0.6,
     feedback=0.0,
@@ -108,6 +111,8 @@ MEANING_WEIGHTS: Final = Weights(
     like_session=0.4,
 )
 """Where there is one: most of what the unit's own words say, late interaction says better."""
+COVERING: Final = 6
+"""The power to which the share of the question's words that a unit says is taken, each word by how rare it is."""
 FEEDBACK_UNITS: Final = 10
 FEEDBACK_TERMS: Final = 15
 """Words are taken from so many of the best units, the so many that tell most."""
@@ -155,7 +160,7 @@ _REASONS: Final = {
 _WITH: Final = {
     "next_to": ("two_away", "late_next", "like_next"),
     "session": ("like_session",),
-    "match": ("feedback",),
+    "match": ("covers", "feedback"),
     "late": ("like",),
 }
 """Signals that are told together."""
@@ -293,11 +298,12 @@ def _sum(weighted: Mapping[str, Floats], size: int) -> Floats:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Lexical:
-    """BM25 of the units, of the turns and of the sessions, each scaled."""
+    """BM25 of the units, of the turns and of the sessions, each scaled, and the share of the words that units say."""
 
     unit: Floats
     turn: Floats
     session: Floats
+    covered: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -516,6 +522,7 @@ def _signals(index: Index, layout: Layout, question: str, *, bearing: _Bearing, 
     people = ~layout.unit_user[places] & ~layout.unit_assistant[places]
     asks_when = _ASKS_WHEN.search(question) is not None
     return _words(bearing.lexical, layout, places) | {
+        "covers": bearing.lexical.covered[places] ** COVERING,
         "author": _author_match(index.authors, layout, question, places),
         "date": np.zeros(len(places)) if bearing.date is None else bearing.date[places],
         "length": layout.log_unit_length[places],
@@ -569,12 +576,16 @@ def _lexical(layout: Layout, asked: Iterable[tuple[Postings, float]]) -> _Lexica
     ``asked`` are the postings of terms, and what each counts.
     """
     unit, turn, session = np.zeros(layout.units), np.zeros(layout.turns), np.zeros(layout.sessions)
+    covered, whole = np.zeros(layout.units), 0.0
     of_unit, of_turn, of_session = layout.usual_lengths
     groups_of = [(session, layout.unit_session, layout.session_length, of_session)]
     if layout.turns < layout.units:
         groups_of.append((turn, layout.unit_turn, layout.turn_length, of_turn))
     for (positions, counts), weight in asked:
         unit[positions] += weight * _bm25(counts, layout.unit_length, positions, of_unit)
+        rarity = weight * _rarity(layout.units, len(positions))
+        covered[positions] += rarity
+        whole += rarity
         for scores, group, lengths, usual in groups_of:
             # Positions ascend and groups lie together, so a group's occurrences are one run.
             groups = group[positions]
@@ -583,7 +594,8 @@ def _lexical(layout: Layout, asked: Iterable[tuple[Postings, float]]) -> _Lexica
             scores[places] += weight * _bm25(np.add.reduceat(counts, begins), lengths, places, usual)
     scaled = _scaled(unit)
     # Where each turn is one unit, what is said of units is said of turns.
-    return _Lexical(scaled, _scaled(turn) if layout.turns < layout.units else scaled, _scaled(session))
+    turns = _scaled(turn) if layout.turns < layout.units else scaled
+    return _Lexical(scaled, turns, _scaled(session), covered / whole if whole else covered)
 
 
 def _feedback(

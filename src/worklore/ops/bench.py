@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from worklore.kernel.errors import InvalidError, UnavailableError
-from worklore.memory.bench import DatasetError, load_dataset, run
+from worklore.memory import identifiers
+from worklore.memory.bench import Dataset, DatasetError, Search, compare, load_dataset
 from worklore.memory.corpus import Corpus
 from worklore.memory.embed import ModelUnavailableError, embedder
 from worklore.memory.kept import Kept, Model
 from worklore.memory.measure import StoredCorpus
-from worklore.memory.peers import Fts5, Grep
+from worklore.memory.peers import Dense, Fts5, Grep, Hybrid
 from worklore.memory.tune import Tuning, tune
 from worklore.ops import migrate
 from worklore.ops.scratch import scratch
@@ -25,13 +26,37 @@ def bench_recall(folder: Path, url: str) -> dict[str, Any]:
         InvalidError: the folder is no data set.
         UnavailableError: the server lets this user make no database.
     """
+    try:
+        dataset = load_dataset(folder)
+    except DatasetError as error:
+        raise InvalidError(f"{error}.", hint=_HINT) from error
+    return _compared(dataset, url)
+
+
+def bench_identifiers(url: str, *, names: int = 300, seed: int = 0) -> dict[str, Any]:
+    """The figures of names that are asked for otherwise than they are written: see `worklore.memory.identifiers`.
+
+    Raises:
+        UnavailableError: the server lets this user make no database.
+    """
+    return _compared(identifiers.dataset(names, seed), url)
+
+
+def _compared(dataset: Dataset, url: str) -> dict[str, Any]:
     with scratch(url) as database:
         migrate.upgrade(database)
         try:
-            measured = run(folder, StoredCorpus(database), peers={"fts5": Fts5(), "grep": Grep()})
+            measured = compare(dataset, StoredCorpus(database), peers=_peers())
         except DatasetError as error:
-            raise InvalidError(f"{error}.", hint=_HINT) from error
+            raise InvalidError(f"{error}.", hint="A search said more than its budget: that is a fault.") from error
         return measured | {"database": database.dialect}
+
+
+def _peers() -> dict[str, Search]:
+    """The searches a result stands beside; those by meaning where there is a model, which is ours."""
+    plain: dict[str, Search] = {"fts5": Fts5(), "grep": Grep()}
+    model = embedder()
+    return plain if isinstance(model, ModelUnavailableError) else plain | {"dense": Dense(model), "rrf": Hybrid(model)}
 
 
 def bench_tune(
