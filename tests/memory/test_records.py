@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import URL, func, select, update
 
 from tests.conftest import TestHub, unique
+from tests.memory.test_meaning import pass_over_what_others_said
 from tests.memory.test_recall import TALK, captured, recall
 from tests.memory.transcripts import home
 from worklore.clients.client import Client, ClientType
@@ -16,7 +17,6 @@ from worklore.kernel.audit import unaudited
 from worklore.kernel.context import Context
 from worklore.kernel.transaction import Database
 from worklore.kernel.types import uuid7
-from worklore.memory.embed import Embedder, embedder
 from worklore.memory.recollection import recollection
 from worklore.memory.reindex import reindex
 from worklore.memory.remembered import index_records
@@ -251,7 +251,7 @@ def test_records_from_before_are_brought_in(hub: TestHub, place: Place) -> None:
 
 
 def test_their_meaning_is_known_too(hub: TestHub, place: Place) -> None:
-    assert isinstance(embedder(), Embedder)
+    pass_over_what_others_said(hub)
     everything(place)
     embed_memory(hub.database, {})
     with hub.database.read(SYSTEM) as ctx:
