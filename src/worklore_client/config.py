@@ -67,7 +67,7 @@ def save(config: Config) -> None:
 
 def prepare_home(home: Path) -> None:
     """Make the home and its folders with owner-only rights, also where they were wider."""
-    for folder in (home, home / "spool", home / "locks"):
+    for folder in (home, home / "spool", home / "locks", home / "last"):
         folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         folder.chmod(PRIVATE_FOLDER)
 
