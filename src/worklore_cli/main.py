@@ -101,20 +101,24 @@ def connect(
     code: Annotated[str | None, typer.Option(help="The one-time code. Not needed where the token still works.")] = None,
     name: Annotated[str | None, typer.Option(help="What people call this machine (its host name).")] = None,
     ca_file: Annotated[str, typer.Option(help="Certificate authority of the hub, where it is an internal one.")] = "",
+    agent: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="An agent that is to have hooks [those found here]. Repeatable."),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Connect this machine: sign in, register it, put the hooks into the agent's settings, prove a round trip."""
-    target = connecting.Target(client_home(), url, code, name, ca_file)
+    """Connect this machine: sign in, register it, put the hooks into the agents' settings, prove a round trip."""
+    asking = sys.stdin.isatty() and not yes and not dry_run
+    chosen = connecting.agents_named(agent) if agent else connecting.agents_here()
+    if asking and not agent:
+        chosen = [each for each in chosen if typer.confirm(f"Put hooks into {each.settings_path()}?", default=True)]
+    target = connecting.Target(client_home(), url, code, name, ca_file, chosen)
     planned = connecting.plan(target)
-    path = planned.change.path
     if dry_run:
-        say("Would use the token of this machine" if planned.config else "Would exchange the code for a token")
-        say(f"Would {'write our hooks to' if planned.change.needed else 'leave the hooks as they are in'} {path}")
+        connecting.foretell(planned, say)
         return
-    if planned.change.needed and not yes and sys.stdin.isatty():
-        typer.confirm(f"Write our hooks to {path}?", default=True, abort=True)
-    connecting.connect(target, planned, say, _ask_password if sys.stdin.isatty() and not yes else None)
+    connecting.connect(target, planned, say, _ask_password if asking else None)
     say("Connected. `worklore doctor` says at any time whether memory works, `worklore disconnect` takes it out again")
 
 
@@ -132,9 +136,15 @@ def _hidden(text: str) -> str:
 
 
 @app.command()
-def disconnect(*, dry_run: DryRun = False) -> None:
-    """Take exactly our hooks out of the agent's settings and forget the token."""
-    connecting.disconnect(client_home(), say, dry_run=dry_run)
+def disconnect(
+    *,
+    agent: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="That agent alone; the token stays. Repeatable.")
+    ] = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Take exactly our hooks out of the agents' settings and forget the token."""
+    connecting.disconnect(client_home(), say, names=agent or (), dry_run=dry_run)
 
 
 @app.command("doctor")

@@ -13,9 +13,10 @@ from worklore_cli.connecting import connected, hook_log
 from worklore_cli.failure import Failure
 from worklore_cli.hooks import HookRun, installed_commands, run_hook, told
 from worklore_cli.tokens import count_tokens
-from worklore_client.agent_settings import command_of, entries
+from worklore_client.adapters import CLAUDE_CODE
 from worklore_client.config import PRIVATE_FOLDER
 from worklore_client.events import start_flusher
+from worklore_client.hook_entries import command
 from worklore_client.spool import FlushState, flusher_lock, note_files
 
 Progressing = Callable[[int, int], None]
@@ -162,7 +163,7 @@ class Replay:
             self._commands = installed_commands(home)
         except Failure:
             # Connected, but the agent's settings are another home's: the very same commands, made for this one.
-            self._commands = {event: command_of(entry) for event, entry in entries(home).items()}
+            self._commands = {event.name: command(CLAUDE_CODE, event, home) for event in CLAUDE_CODE.events}
 
     def run(self, path: Path, progressing: Progressing) -> Report:
         """Replay one transcript."""

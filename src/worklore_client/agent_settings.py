@@ -266,12 +266,10 @@ def _text(content: bytes | None, path: Path, adapter: Adapter) -> str:
     """The settings as text, checked to be what the agent would read; ``{}`` for no file or an empty one."""
     try:
         text = (content or b"").decode("utf-8-sig")
-        read = json_text.plain(text) if adapter.comments else text
-        if read.strip():
-            json_text.parse(text)
-        else:
-            text = read = text + "{}"  # nothing, or nothing but comments
-        parsed: Any = json.loads(read if adapter.comments else text)
+        if not (json_text.plain(text) if adapter.comments else text).strip():
+            text += "{}"  # nothing, or nothing but comments
+        json_text.parse(text)
+        parsed: Any = json.loads(json_text.plain(text) if adapter.comments else text)
     except ValueError as error:
         raise SettingsRefused(f"{path} is not JSON ({error}): nothing was changed. Repair it and try again") from None
     hooks: Any = cast("dict[str, Any]", parsed).get("hooks", {}) if isinstance(parsed, dict) else None

@@ -320,7 +320,9 @@ def run(home: str, agent: str, event: str, names: str) -> None:
     session, transcript = found.get(session_name, b""), found.get(transcript_name, b"")
     if session[:1] != b'"' or session == b'""':
         raise Silent("missing-" + session_name)
-    if event_name and text_of(found.get("hook_event_name", b"")) != event_name:
+    if event_name and "hook_event_name" not in found:
+        raise Silent("missing-hook_event_name")
+    if event_name and text_of(found["hook_event_name"]) != event_name:
         raise Silent("wrong-event")
     if event not in ASKING:
         if transcript == b"null":

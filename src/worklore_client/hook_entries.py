@@ -128,6 +128,20 @@ def _ours_in(listed: Sequence[Any], adapter: Adapter) -> Iterator[dict[str, Any]
             yield {**cast("dict[str, Any]", item), "hooks": ours}
 
 
+def files_gone(entries: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """The programs and files that entries run and that are not there."""
+    for entry in entries:
+        for each in entry.get("hooks") or [entry]:
+            words = words_of(each)
+            if words[:2] == ["/bin/sh", "-c"]:
+                words = shlex.split(words[2])
+            yield from (word for word in (words[0], *words) if _is_file_of_ours(word) and not Path(word).exists())
+
+
+def _is_file_of_ours(word: str) -> bool:
+    return Path(word).is_absolute() and (word.endswith(".py") or Path(word).stem.startswith(("python", "pypy")))
+
+
 # --- the text ------------------------------------------------------------------------------------------------------
 
 
@@ -172,7 +186,8 @@ def without_entries(text: str, adapter: Adapter, created: list[str] | None) -> s
         text = _without_empty(text, json_text.parse(text), "hooks")
     root = json_text.parse(text)
     version = root.index("version")
-    if "version" in removable and version is not None and root.member("hooks") is None:
+    added_since = "hooks" in removable and root.member("hooks") is not None
+    if "version" in removable and version is not None and not added_since:
         text = json_text.remove(text, root, version)
     return text
 

@@ -72,6 +72,11 @@ class Hub:
         """POST `body` as JSON; the parsed answer."""
         return self._request("POST", path, json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"))
 
+    def patch(self, path: str, body: Mapping[str, Any], *, version: int) -> dict[str, Any]:
+        """PATCH a row that is to be of that version; the row as it is then."""
+        content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+        return self._parsed(*self.exchange("PATCH", path, content, {"If-Match": f'"{version}"'}))
+
     def _request(self, method: str, path: str, body: bytes | None) -> dict[str, Any]:
         return self._parsed(*self.exchange(method, path, body))
 

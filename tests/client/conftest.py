@@ -10,7 +10,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -40,6 +42,7 @@ class PretendedHub:
     url: str = ""
     mode: str = "ok"
     code: str = "SETUP-CODE-1"
+    version: str = field(default_factory=lambda: version("worklore"))
     slow: float = 10.0
     requests: list[Request] = field(default_factory=list)
     cursors: dict[tuple[str, str, str], tuple[int, str]] = field(default_factory=dict)
@@ -84,7 +87,7 @@ class PretendedHub:
         path = urlsplit(request.path)
         body = json.loads(request.body) if request.body and "/hooks/" not in path.path else {}
         if path.path == "/healthz":
-            return 200, {"status": "ok", "version": "0.0"}
+            return 200, {"status": "ok", "version": self.version, "time": datetime.now(UTC).isoformat()}
         if path.path == "/api/v1/auth/setup":
             return self.setup(body)
         if request.headers.get("authorization", "").removeprefix("Bearer ") not in self.tokens:

@@ -46,7 +46,7 @@ class Desk:
         found = self.api.post("/projects/identify", json=about).json()["id"]
         self.place.project = self.api.get(f"/projects/{found}").json()
         self.place.client = self.place.project["client_id"]
-        self.known = path / "work" / "it's a \"café\""
+        self.known = path / "work" / 'it\'s a "café"'
         (self.known / ".git").mkdir(parents=True)
         (self.known / ".git" / "config").write_text(f'[remote "origin"]\n\turl = {about["remote"]}\n')
         self.project = path / "work" / "of its own"
@@ -178,7 +178,11 @@ def test_what_a_compaction_kept_is_kept(desk: Desk, tmp_path: Path) -> None:
 
     def kept() -> bool:
         found = desk.api.get("/sessions", params={"external_key": session}).json()["items"]
-        rows = desk.api.get("/conversation-contexts", params={"session_id": found[0]["id"]}).json()["items"] if found else []
+        rows = (
+            desk.api.get("/conversation-contexts", params={"session_id": found[0]["id"]}).json()["items"]
+            if found
+            else []
+        )
         return any(summary in json.dumps(row) for row in rows)
 
     assert waited(kept), desk.log

@@ -55,7 +55,7 @@ def test_connect_writes_proves_and_disconnect_leaves_no_trace(worklore: Run, use
     status, said, wrong = worklore("connect", hub.url, "--code", hub.code, "--yes")
     assert (status, wrong) == (0, "")
     assert "kim@example.com" in said
-    assert "Round trip through the hook" in said
+    assert "round trip through the hook" in said
     assert hub.asked("/hooks/claude-code/SessionStart")
     config = user / ".worklore" / "config"
     assert config.stat().st_mode & 0o777 == 0o600
@@ -160,7 +160,10 @@ def test_doctor_is_content_and_then_is_not(worklore: Run, user: Path, hub: Prete
     assert status == 0
     checks = {check["name"]: check["state"] for check in json.loads(said)["checks"]}
     assert checks == dict.fromkeys(
-        ["hub", "token", "memory", "hooks", "spool", "last flush", "audit", "hook log"], "ok"
+        ["hub", "versions", "clock", "token", "memory", "project"]
+        + ["claude-code hooks", "claude-code recall", "claude-code capture"]
+        + ["spool", "last flush", "cache", "audit", "hook log"],
+        "ok",
     )
     assert worklore("status")[0] == 0
     assert "belongs to no project yet" in worklore("doctor")[1]
