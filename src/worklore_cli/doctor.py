@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
 
-from worklore_cli.connecting import hook_log
+from worklore_cli.connecting import connected, hook_log
 from worklore_client import agent_settings, checkpoints, hook_entries
 from worklore_client.adapters import ADAPTERS, Adapter, Layout
 from worklore_client.config import Config, NotConnected, load
@@ -28,7 +28,7 @@ CACHE_SECONDS = 1_800.0
 """For how long the cache may be told from when the hub does not answer."""
 SILENT_SECONDS = 86_400.0
 """An agent that is answered and from which nothing was captured for so long has hooks that do not run."""
-_ADVICE = {
+ADVICE = {
     **dict.fromkeys(checkpoints.WHY, "see `audit` above"),
     "hub-unreachable": "the hub did not answer: is it running, is the network there?",
     "hub-timeout": "the hub took longer than a hook may wait (prompt_ms, start_ms and tool_ms in the configuration)",
@@ -224,7 +224,7 @@ def _last_flush(home: Path) -> Check:
     state = FlushState.load(home)
     if state.last_error:
         said = f"failed at {_when(state.last_failure)}: {state.last_error}"
-        return Check("last flush", "warning", said, _ADVICE.get(state.last_error, ""))
+        return Check("last flush", "warning", said, ADVICE.get(state.last_error, ""))
     if not state.last_success:
         return Check("last flush", "ok", "nothing has been sent yet")
     return Check("last flush", "ok", f"{_when(state.last_success)}, {state.windows} memories stored so far")
@@ -255,10 +255,70 @@ def _log(home: Path) -> Check:
     if not recent:
         return Check("hook log", "ok", "no failures in the last day")
     detail = f"{len(recent)} failures in the last day, latest: {'; '.join(recent[-3:])}"
-    return Check(
-        "hook log", "warning", detail, _ADVICE.get(recent[-1].split()[-1], f"All of them: {home / 'hook.log'}")
-    )
+    return Check("hook log", "warning", detail, ADVICE.get(recent[-1].split()[-1], f"All of them: {home / 'hook.log'}"))
 
 
 def _when(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+# --- on one screen -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where this machine stands. Times are seconds since 1970, 0 for never; `agents` has them by agent."""
+
+    hub: str
+    answers: bool
+    waiting: int
+    last_success: float
+    last_error: str
+    alarm: str
+    cache: float
+    agents: dict[str, dict[str, float]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        told = asdict(self)
+        return {**told, "last_error": self.last_error or None, "audit_alarm": told.pop("alarm") or None}
+
+    def lines(self) -> Iterator[str]:
+        """For people."""
+        sent = f"{self.waiting} notes wait" if self.waiting else "everything sent"
+        failed = f", last flush failed: {self.last_error}" if self.last_error else ""
+        yield f"{self.hub} {'answers' if self.answers else 'DOES NOT ANSWER'}; {sent}{failed}"
+        for name, times in self.agents.items():
+            told = ", ".join(f"{what} {_when(when) if when else 'not yet'}" for what, when in times.items())
+            yield f"{name}: {told}"
+        if not self.agents:
+            yield "No agent has hooks of ours"
+        if self.cache:
+            yield f"cache: {_when(self.cache)}"
+        if self.alarm:
+            yield "AUDIT ALARM, see `worklore doctor`"
+
+
+def stand(home: Path) -> Standing:
+    """Where this machine stands. Failure when it is not connected."""
+    config, hub = connected(home)
+    try:
+        hub.get("/healthz")
+        answers = True
+    except HubError:
+        answers = False
+    state, alarm = FlushState.load(home), checkpoints.alarm(home)
+    agents = {
+        adapter.name: {what: _modified(home / "last" / f"{adapter.name}.{what}") for what in ("recall", "capture")}
+        for adapter in agent_settings.connected_adapters(home, ADAPTERS)
+    }
+    return Standing(
+        hub=config.hub,
+        answers=answers,
+        waiting=len(note_files(home)),
+        last_success=state.last_success,
+        last_error=state.last_error,
+        alarm=alarm.code if alarm else "",
+        cache=_modified(home / "cache.db"),
+        agents=agents,
+    )

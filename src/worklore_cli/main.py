@@ -1,5 +1,6 @@
 """The ``worklore`` command."""
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from worklore_cli import (
     capturing,
     connecting,
     doctor,
+    hook_log,
     hub_process,
     nouns_shown,
     redacting,
@@ -27,11 +29,9 @@ from worklore_cli import (
 )
 from worklore_cli.failure import Failure
 from worklore_cli.nouns import RootGroup
-from worklore_client import checkpoints
 from worklore_client.agent_settings import SettingsRefused
 from worklore_client.config import client_home
 from worklore_client.identity import identity
-from worklore_client.spool import FlushState, note_files
 from worklore_client.wire import HubError, HubRefused
 
 HUB_COMMANDS = {
@@ -167,26 +167,47 @@ def run_doctor(*, as_json: AsJson = False) -> None:
 
 @app.command()
 def status(*, as_json: AsJson = False) -> None:
-    """Say in one line where this machine stands, without asking the hub for more than a sign of life."""
-    config, hub = connecting.connected(client_home())
-    try:
-        hub.get("/healthz")
-        answers = True
-    except HubError:
-        answers = False
-    state = FlushState.load(config.home)
-    waiting = len(note_files(config.home))
-    alarm = checkpoints.alarm(config.home)
+    """Say on one screen where this machine stands, without asking the hub for more than a sign of life."""
+    standing = doctor.stand(client_home())
     if as_json:
-        known = {"hub": config.hub, "answers": answers, "waiting": waiting, "last_success": state.last_success}
-        print_json({**known, "last_error": state.last_error or None, "audit_alarm": alarm.code if alarm else None})
+        print_json(standing.as_dict())
     else:
-        sent = f"{waiting} notes wait" if waiting else "everything sent"
-        failed = f", last flush failed: {state.last_error}" if state.last_error else ""
-        alarmed = "; AUDIT ALARM, see worklore doctor" if alarm else ""
-        say(f"{config.hub} {'answers' if answers else 'DOES NOT ANSWER'}; {sent}{failed}{alarmed}")
-    if alarm or not answers:
+        for line in standing.lines():
+            say(line)
+    if standing.alarm or not standing.answers:
         raise typer.Exit(1)
+
+
+@app.command("log")
+def show_log(
+    *,
+    event: Annotated[str, typer.Option(help="Only of this event, such as UserPromptSubmit or flush.")] = "",
+    last: Annotated[int, typer.Option("--last", "-n", min=0, help="How many lines, the newest last.")] = 50,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes in.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what the hooks kept to themselves: a line for each time that one gave up in silence."""
+    home = client_home()
+
+    def show(line: hook_log.Line) -> None:
+        if as_json and follow:
+            out.print_json(data=line.as_dict(), indent=None)
+        else:
+            advice = doctor.ADVICE.get(line.code, "")
+            say(f"{line.time}  {line.event}  {line.code}" + (f"  ({advice})" if advice else ""))
+
+    found = hook_log.lines(home, event)
+    shown = found[len(found) - last :] if last < len(found) else found
+    if as_json and not follow:
+        print_json([line.as_dict() for line in shown])
+        return
+    for line in shown:
+        show(line)
+    if not shown and not follow:
+        say("No hook has given up")
+    with contextlib.suppress(KeyboardInterrupt):
+        for line in hook_log.follow(home, event) if follow else ():
+            show(line)
 
 
 @app.command()

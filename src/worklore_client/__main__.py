@@ -19,8 +19,8 @@ def main() -> None:
     from worklore_client.events import log  # noqa: PLC0415 - only now can it be found
     from worklore_client.flush import flush  # noqa: PLC0415 - same
 
-    home, action, *more = (*sys.argv[1:], "", "")
-    if action not in ("flush", "said") or not home:
+    home, action, *more = [*sys.argv[1:], "", ""]
+    if action not in {"flush", "said"} or not home:
         sys.exit("usage: python -I -S <folder of worklore_client> CLIENT_HOME flush | said AGENT MEMBER")
     try:
         if not Path(home).is_dir():

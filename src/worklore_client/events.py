@@ -41,6 +41,9 @@ SWITCH = "WORKLORE_HOOKS"
 
 LOG_LIMIT = 262_144
 _QUOTE, _BACKSLASH = 0x22, 0x5C
+_HIGH, _LOW = range(0xD800, 0xDC00), range(0xDC00, 0xE000)
+"""The two halves of a surrogate pair."""
+_ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 _NAMES = "session_id,transcript_path,"
 """What the members that matter are called, unless the command line says otherwise; the event's own name stands last."""
 
@@ -136,11 +139,11 @@ def _value_end(raw: bytes, at: int) -> int:
 
 
 def text_of(raw: bytes) -> str:
-    """A JSON string's text, "" for anything that is none. Half a surrogate pair, which no path holds, becomes U+FFFD."""
+    """A JSON string's text, "" for anything that is none. Half a surrogate pair, which no path holds, is U+FFFD."""
     if raw[:1] != b'"':
         return ""
-    first, *parts = raw[1:-1].decode("utf-8", "replace").split("\\")
-    text, high = first, 0
+    text, *parts = raw[1:-1].decode("utf-8", "replace").split("\\")
+    high = 0
     while parts:
         part = parts.pop(0)
         if part == "" and parts:  # two backslashes in a row
@@ -150,12 +153,13 @@ def text_of(raw: bytes) -> str:
                 code = int(part[1:5], 16)
             except ValueError:
                 return ""
-            if 0xDC00 <= code < 0xE000 and high and text.endswith("\ufffd"):
-                text, code = text[:-1], 0x10000 + ((high - 0xD800) << 10) + code - 0xDC00
-            high = code if 0xD800 <= code < 0xDC00 and len(part) == len("u1234") else 0
-            text += ("\ufffd" if 0xD800 <= code < 0xE000 else chr(code)) + part[5:]
+            if high and code in _LOW:
+                text, code = text[:-1], 0x10000 + (high - _HIGH.start) * len(_LOW) + code - _LOW.start
+            high = code if code in _HIGH and not part[5:] else 0
+            text += ("\ufffd" if code in _HIGH or code in _LOW else chr(code)) + part[5:]
         else:
-            text += {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}.get(part[:1], part[:1]) + part[1:]
+            text += _ESCAPED.get(part[:1], part[:1]) + part[1:]
+        high = high if part[:1] == "u" else 0
     return text
 
 
@@ -205,8 +209,10 @@ def log(home: str, event: str, code: str) -> None:
 # --- the events
 
 
-def note_growth(home: str, agent: str, event: str, session: bytes, transcript: bytes, folder: str) -> None:
+def note_growth(home: str, agent: str, event: str, about: "tuple[bytes, bytes]", folder: str) -> None:
     """Leave a note that a transcript has grown. No content: the transcript itself is read by the flusher.
+
+    `about` is the session's id and the transcript's path, each as a JSON string.
 
     Each note is a file of its own, renamed into place whole, so that any number of hooks can write at once and a
     killed one leaves nothing half read.
@@ -220,7 +226,7 @@ def note_growth(home: str, agent: str, event: str, session: bytes, transcript: b
         raise Silent("not-connected") from None
     name = f"{spool}{SEPARATOR}{time.time_ns():020d}-{system.getpid()}"
     fields = [b'"agent":' + quoted(agent), b'"event":' + quoted(event), b'"folder":' + quoted(folder)]
-    fields += [b'"session_id":' + session, b'"transcript_path":' + transcript]
+    fields += [b'"session_id":' + about[0], b'"transcript_path":' + about[1]]
     handle = system.open(name + ".part", system.O_WRONLY | system.O_CREAT | system.O_EXCL, 0o600)
     try:
         system.write(handle, b"{" + b",".join(fields) + b"}\n")
@@ -316,28 +322,37 @@ def run(home: str, agent: str, event: str, names: str) -> None:
         found = members(raw)
     except ValueError:
         raise Silent("not-json") from None
-    session_name, transcript_name, event_name = names.split(",")
-    session, transcript = found.get(session_name, b""), found.get(transcript_name, b"")
-    if session[:1] != b'"' or session == b'""':
-        raise Silent("missing-" + session_name)
-    if event_name and "hook_event_name" not in found:
+    session, transcript, own_name = names.split(",")
+    if found.get(session, b"")[:1] != b'"' or found[session] == b'""':
+        raise Silent("missing-" + session)
+    if own_name and "hook_event_name" not in found:
         raise Silent("missing-hook_event_name")
-    if event_name and text_of(found["hook_event_name"]) != event_name:
+    if own_name and text_of(found["hook_event_name"]) != own_name:
         raise Silent("wrong-event")
-    if event not in ASKING:
-        if transcript == b"null":
-            return  # a session that the agent keeps no transcript of
-        if transcript[:1] != b'"' or transcript == b'""':
-            raise Silent("missing-" + transcript_name)
-        if event in TRAILING and noted_lately(home, session):
-            return
-        note_growth(home, agent, event, session, transcript, folder_of(agent, found))
-        start_flusher(home)
+    if event in ASKING:
+        ask_hub(home, agent, event, raw, folder_of(agent, found))
+    else:
+        note_event(home, agent, event, (found[session], found.get(transcript, b"")), found)
+
+
+def note_event(home: str, agent: str, event: str, about: "tuple[bytes, bytes]", found: dict[str, bytes]) -> None:
+    """Note that the transcript has grown, and have it sent. `about` is as for `note_growth`."""
+    if about[1] == b"null":
+        return  # a session that the agent keeps no transcript of
+    if about[1][:1] != b'"' or about[1] == b'""':
+        raise Silent("missing-transcript_path")
+    if event in TRAILING and noted_lately(home, about[0]):
         return
+    note_growth(home, agent, event, about, folder_of(agent, found))
+    start_flusher(home)
+
+
+def ask_hub(home: str, agent: str, event: str, raw: bytes, folder: str) -> None:
+    """Print what the hub has to say to the event."""
     from worklore_client.ask import prompt_memory  # noqa: PLC0415 - a note needs neither sockets nor the project
 
     try:
-        prompt_memory(home, agent, event, raw, folder_of(agent, found))
+        prompt_memory(home, agent, event, raw, folder)
         mark(home, agent, "recall")
     finally:
         if event == "SessionStart" and waiting(home):

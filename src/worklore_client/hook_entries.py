@@ -1,4 +1,4 @@
-"""Our entries in an agent's settings, as text: what they look like, which are ours, putting them in and taking them out.
+"""Our entries in an agent's settings, as text: what they look like, which are ours, putting them in and out.
 
 Every other byte of the text stays as its owner wrote it.
 """

@@ -57,7 +57,7 @@ def keep(home: Path, agent: str, session_name: str) -> bool:
     path = transcript_path(home, agent, session)
     _append(path, b"".join(lines))
     _sweep(home)
-    note_growth(str(home), agent, EVENT, quoted(session), quoted(str(path)), folder)
+    note_growth(str(home), agent, EVENT, (quoted(session), quoted(str(path))), folder)
     return True
 
 

@@ -44,6 +44,7 @@ class PretendedHub:
     code: str = "SETUP-CODE-1"
     version: str = field(default_factory=lambda: version("worklore"))
     slow: float = 10.0
+    clock: float = 0.0
     requests: list[Request] = field(default_factory=list)
     cursors: dict[tuple[str, str, str], tuple[int, str]] = field(default_factory=dict)
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -54,6 +55,10 @@ class PretendedHub:
     known: set[str] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
     released: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def now(self) -> str:
+        return datetime.fromtimestamp(time.time() + self.clock, UTC).isoformat()
 
     def asked(self, path: str) -> list[Request]:
         return [request for request in self.requests if path in request.path]
@@ -87,7 +92,7 @@ class PretendedHub:
         path = urlsplit(request.path)
         body = json.loads(request.body) if request.body and "/hooks/" not in path.path else {}
         if path.path == "/healthz":
-            return 200, {"status": "ok", "version": self.version, "time": datetime.now(UTC).isoformat()}
+            return 200, {"status": "ok", "version": self.version, "time": self.now}
         if path.path == "/api/v1/auth/setup":
             return self.setup(body)
         if request.headers.get("authorization", "").removeprefix("Bearer ") not in self.tokens:

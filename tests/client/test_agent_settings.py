@@ -7,7 +7,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +60,8 @@ def documents(draw: st.DrawFn, adapter: Adapter) -> str:
         text = json.dumps(document, indent=layout)
     if adapter.comments:
         remark = draw(comments)
-        text = text.replace("{", "{" + remark, 1) if remark.endswith("\n") or remark.endswith("/") else text
-        text = draw(comments.filter(lambda c: not c.startswith("//") or True)) + text
+        text = text.replace("{", "{" + remark, 1)
+        text = draw(comments) + text
     return text.replace("\n", draw(newlines))
 
 
@@ -89,14 +88,14 @@ def test_what_goes_in_comes_out_byte_for_byte(adapter: Adapter, data: st.DataObj
 
 
 @pytest.fixture
-def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A user's folder without any agent; what connecting remembers lies in ``worklore``."""
     for adapter in ADAPTERS:
         if adapter.variable:
             monkeypatch.delenv(adapter.variable, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "worklore").mkdir()
-    yield tmp_path
+    return tmp_path
 
 
 def placed(adapter: Adapter, content: bytes | None) -> Path:
@@ -309,7 +308,7 @@ def test_files_of_another_user_are_refused_and_stay(adapter: Adapter, monkeypatc
                 os.setgid(65534)
                 os.setuid(65534)
                 plan_connect(adapter, Path(folder) / "worklore")
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - the child must never go on with the tests
                 os.write(writing, str(error).encode())
             finally:
                 os._exit(0)
@@ -333,7 +332,16 @@ def test_our_plugin_takes_the_place_of_entries(user: Path) -> None:
     assert not plan_connect(CLAUDE_CODE, home).needed
 
 
-ODD_WORDS = ["/opt/a b/python", "it's", 'a "quoted" word', "$HOME `id` \\ ;&|", "café ‘x’ 😀", "", "%PATH%", "a\\"]
+ODD_WORDS = [
+    "/opt/a b/python",
+    "it's",
+    'a "quoted" word',
+    "$HOME `id` \\ ;&|",
+    "café \u2018x\u2019 😀",
+    "",
+    "%PATH%",
+    "a\\",
+]
 
 
 def test_a_posix_shell_reads_the_words_as_they_are(tmp_path: Path) -> None:
@@ -344,8 +352,10 @@ def test_a_posix_shell_reads_the_words_as_they_are(tmp_path: Path) -> None:
 
 
 def test_the_shells_of_windows_are_given_their_own_quotation_marks() -> None:
-    line = hook_entries.line([r"C:\Program Files\Python\python.exe", "-I", "it's ‘x’ $y"], WindowsShell.powershell)
-    assert line == r"& 'C:\Program Files\Python\python.exe' '-I' 'it''s ‘‘x’’ $y'"
+    line = hook_entries.line(
+        [r"C:\Program Files\Python\python.exe", "-I", "it's \u2018x\u2019 $y"], WindowsShell.powershell
+    )
+    assert line == "& 'C:\\Program Files\\Python\\python.exe' '-I' 'it''s \u2018\u2018x\u2019\u2019 $y'"
     line = hook_entries.line([r"C:\Program Files\Python\python.exe", "-I", 'a "b"'], WindowsShell.cmd)
     assert line == r'"C:\Program Files\Python\python.exe" -I "a \"b\""'
 

@@ -52,7 +52,7 @@ class Desk:
         self.project = path / "work" / "of its own"
         self.project.mkdir()
         self.home = path / "client home"
-        limits = {name: "9000" for name in ("prompt_ms", "start_ms", "tool_ms")}
+        limits = dict.fromkeys(("prompt_ms", "start_ms", "tool_ms"), "9000")
         save(Config(self.home, hub.url, token, {"linger_ms": "0", "retry_s": "0", **limits}))
         for adapter in ADAPTERS:
             agent_settings.apply_connect(self.home, agent_settings.plan_connect(adapter, self.home))
@@ -257,7 +257,8 @@ def test_opencode_is_told_and_what_it_says_is_kept(desk: Desk, tmp_path: Path) -
     script.write_text(
         f"""
 import {{ Worklore }} from "./worklore.mjs"
-const say = (id, role, text) => ({{ info: {{ id, role, time: {{ created: Date.now() }} }}, parts: [{{ type: "text", text }}] }})
+const info = (id, role) => ({{ id, role, time: {{ created: Date.now() }} }})
+const say = (id, role, text) => ({{ info: info(id, role), parts: [{{ type: "text", text }}] }})
 const data = [say("m1", "user", {json.dumps(PROMPT)}), say("m2", "assistant", {json.dumps(ANSWER)})]
 const client = {{ session: {{ messages: async () => ({{ data }}) }} }}
 const hooks = await Worklore({{ client, directory: {json.dumps(str(desk.known))} }})
@@ -266,7 +267,8 @@ await hooks["chat.message"]({{ sessionID }}, {{ parts: [{{ type: "text", text: {
 const system = ["You are an agent."]
 await hooks["experimental.chat.system.transform"]({{ sessionID }}, {{ system }})
 const ran = {{ output: {json.dumps(PRINTED)}, metadata: {{ exit: 0 }} }}
-await hooks["tool.execute.after"]({{ tool: "bash", sessionID, callID: "c1", args: {{ command: "systemctl restart backup" }} }}, ran)
+const args = {{ command: "systemctl restart backup" }}
+await hooks["tool.execute.after"]({{ tool: "bash", sessionID, callID: "c1", args }}, ran)
 await hooks.event({{ event: {{ type: "session.idle", properties: {{ sessionID }} }} }})
 await hooks.event({{ event: {{ type: "session.idle", properties: {{ sessionID }} }} }})
 console.log(JSON.stringify(system))

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from worklore_cli import hook_log
 from worklore_cli import main as cli
 from worklore_cli.replaying import prompt_of
 from worklore_client.spool import FlushState
@@ -17,6 +19,11 @@ from worklore_client.spool import FlushState
 from .conftest import TOKEN, PretendedHub, record, waited, write_records
 
 Run = Callable[..., tuple[int, str, str]]
+CHECKS = [
+    *("hub", "versions", "clock", "token", "memory", "project"),
+    *("claude-code hooks", "claude-code recall", "claude-code capture"),
+    *("spool", "last flush", "cache", "audit", "hook log"),
+]
 
 
 @pytest.fixture
@@ -159,12 +166,7 @@ def test_doctor_is_content_and_then_is_not(worklore: Run, user: Path, hub: Prete
     status, said, _ = worklore("doctor", "--json")
     assert status == 0
     checks = {check["name"]: check["state"] for check in json.loads(said)["checks"]}
-    assert checks == dict.fromkeys(
-        ["hub", "versions", "clock", "token", "memory", "project"]
-        + ["claude-code hooks", "claude-code recall", "claude-code capture"]
-        + ["spool", "last flush", "cache", "audit", "hook log"],
-        "ok",
-    )
+    assert checks == dict.fromkeys(CHECKS, "ok")
     assert worklore("status")[0] == 0
     assert "belongs to no project yet" in worklore("doctor")[1]
     hub.known.add(str(user))
@@ -198,6 +200,56 @@ def test_doctor_shows_what_the_hooks_kept_to_themselves(worklore: Run, user: Pat
     assert "old" not in checks["hook log"]["detail"]
     assert checks["last flush"]["state"] == "warning"
     assert (checks["spool"]["state"], status) == ("failure", 1)
+
+
+def test_doctor_notices_a_clock_that_is_wrong_and_a_release_that_is_another(
+    worklore: Run, user: Path, hub: PretendedHub
+) -> None:
+    assert worklore("connect", hub.url, "--code", hub.code)[0] == 0
+    for version, hint in (("99.1.0", "Upgrade this client"), ("0.0.9", "Upgrade the hub"), ("", "")):
+        hub.version, hub.clock = version, 7200.0
+        status, said, _ = worklore("doctor", "--json")
+        checks = {check["name"]: check for check in json.loads(said)["checks"]}
+        assert status == 0  # it works all the same
+        assert hint in checks["versions"]["hint"]
+        assert checks["versions"]["state"] == ("warning" if hint else "ok")
+        assert checks["clock"]["state"] == "warning"
+        assert "120 minutes behind the hub's" in checks["clock"]["detail"]
+
+
+def test_the_log_tells_who_gave_up_and_what_to_do(worklore: Run, user: Path, hub: PretendedHub) -> None:
+    home = user / ".worklore"
+    home.mkdir()
+    (home / "hook.log.1").write_text("2026-03-01T10:00:00Z Stop old-code\nrubbish\n")
+    (home / "hook.log").write_text(
+        "2026-03-02T10:00:00Z UserPromptSubmit hub-timeout\n2026-03-03T10:00:00Z flush hub-unreachable\n"
+    )
+    status, said, _ = worklore("log")
+    assert status == 0
+    assert [line.split()[2] for line in said.splitlines()] == ["old-code", "hub-timeout", "hub-unreachable"]
+    assert "is it running" in said
+    assert worklore("log", "--event", "flush")[1].count("\n") == 1
+    assert json.loads(worklore("log", "--json", "-n", "1")[1]) == [
+        {"time": "2026-03-03T10:00:00Z", "event": "flush", "code": "hub-unreachable"}
+    ]
+    assert worklore("log", "-n", "0")[1] == "No hook has given up\n"
+
+
+def test_the_log_is_followed_over_its_turn(tmp_path: Path) -> None:
+    log = tmp_path / "hook.log"
+    log.write_text("2026-03-01T10:00:00Z Stop old\n")
+    lines = hook_log.follow(tmp_path)
+    seen: list[str] = []
+    reader = threading.Thread(target=lambda: seen.extend(next(lines).code for _ in range(2)))
+    reader.start()
+    time.sleep(0.2)
+    with log.open("a") as file:
+        file.write("2026-03-01T10:00:01Z Stop first\n2026-03-01T10:00:02Z Stop half")
+    assert waited(lambda: seen == ["first"])
+    log.replace(tmp_path / "hook.log.1")
+    log.write_text("2026-03-01T10:00:03Z Stop turned\n")
+    reader.join(5)
+    assert seen == ["first", "turned"]
 
 
 def test_doctor_notices_hooks_that_cannot_run(worklore: Run, user: Path, hub: PretendedHub) -> None:
