@@ -1,6 +1,7 @@
 """Connecting this machine to a hub, and taking it off again."""
 
 import shutil
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from worklore_cli.machine import describe_machine
 from worklore_client import agent_settings, hook_entries
 from worklore_client.adapters import ADAPTERS, BY_NAME, Adapter
 from worklore_client.agent_settings import Change, SettingsRefused
-from worklore_client.config import Config, NotConnected, load, prepare_home, save
+from worklore_client.config import Config, NotConnected, load, prepare_home, save, write_private
 from worklore_client.identity import identity
 from worklore_client.spool import note_files
 from worklore_client.wire import Hub, HubError, HubRefused
@@ -138,6 +139,8 @@ def connect(target: Target, planned: Plan, say: Say, ask_password: AskPassword |
     else:
         say(f"Token of this machine for {config.hub} still works: kept")
     save(config)
+    # Where our plugin, which comes another way, finds this installation.
+    write_private(home / "client", f"{sys.executable}\n{hook_entries.HOOK_FILE}\n")
     hub = Hub(config.hub, config.token, timeout=15, ca_file=config.options.get("ca_file", ""))
     if planned.config is not None:
         _tell_again(hub, target, say)
@@ -304,6 +307,7 @@ def _forget(home: Path, say: Say) -> None:
         say("This machine held no token")
     else:
         (home / "config").unlink()
+        (home / "client").unlink(missing_ok=True)
         say(f"Token for {hub} removed from this machine; on the hub it stays valid until it is revoked or expires")
     waiting = len(note_files(home))
     if waiting:

@@ -2,7 +2,7 @@
 
 Where its settings lie and in which form, which of its events are of use and what it calls them, what it names the
 members of an event, how it counts seconds, whether it starts programs itself or by a shell. Hooks cannot afford to read
-it: what they need of it stands in their own command line. How the hub must word an answer is the hub's part
+it: what they need of it stands in their own command line. The hub words its answers itself
 (``worklore.surfaces.answers``); a test holds the two together.
 """
 
@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 
 class Layout(StrEnum):
@@ -67,8 +68,9 @@ class Adapter:
     """An agent. `folder` is its own below the user's; `variable` of the environment moves it.
 
     Where `moves_user_folder`, the variable names what stands for the user's folder; else the agent's folder itself.
-    `own_file` is a file that holds nothing but our entries: it comes and goes as a whole. `notice` is what the person
-    has to do beside.
+    `own_file` is a file that holds nothing but our entries: it comes and goes as a whole. `answer` is the member in
+    which it takes a text for the model, "" where that stands beside the event's name. `notice` is what the person has
+    to do beside.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Adapter:
     milliseconds: bool = False
     windows_shell: WindowsShell = WindowsShell.cmd
     members: Members = Members()
+    answer: str = ""
     events: tuple[Event, ...] = ()
     notice: str = ""
 
@@ -102,6 +105,13 @@ class Adapter:
     def time_limit(self, event: Event) -> int:
         """An event's limit as the agent counts it."""
         return event.seconds * 1000 if self.milliseconds else event.seconds
+
+    def worded(self, name: str, text: str) -> dict[str, Any]:
+        """What a hook prints to tell the agent `text` at our event `name`. KeyError where nothing can be told."""
+        theirs = {event.name: event.theirs for event in self.events}[name]
+        if self.answer:
+            return {self.answer: text}
+        return {"hookSpecificOutput": {"hookEventName": theirs, "additionalContext": text}}
 
 
 CLAUDE_CODE = Adapter(
@@ -176,6 +186,7 @@ CURSOR = Adapter(
     layout=Layout.flat,
     windows_shell=WindowsShell.powershell,
     members=Members(session="conversation_id"),
+    answer="additional_context",
     # A prompt cannot be added to: memory comes with the start of the session.
     events=(
         Event("SessionStart", "sessionStart", 10),
@@ -196,6 +207,7 @@ COPILOT_CLI = Adapter(
     handler=Handler.shells,
     own_file=True,
     members=Members(session="sessionId", transcript="transcriptPath", event=""),
+    answer="additionalContext",
     events=(
         Event("SessionStart", "sessionStart", 10),
         Event("UserPromptSubmit", "userPromptSubmitted"),
@@ -215,6 +227,7 @@ OPENCODE = Adapter(
     handler=Handler.arguments,
     own_file=True,
     members=Members(event=""),
+    answer="additionalContext",
     events=(
         Event("SessionStart", "experimental.chat.system.transform", 10),
         Event("UserPromptSubmit", "chat.message"),

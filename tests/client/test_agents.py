@@ -126,6 +126,9 @@ def desk(sqlite_hub: TestHub, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def test_the_table_and_the_hub_agree_on_what_can_be_told() -> None:
     asking = {adapter.name: {each.name for each in adapter.events} & set(ASKING) for adapter in ADAPTERS}
     assert {agent: set(forms) for agent, forms in ANSWERS.items()} == asking
+    for agent, forms in ANSWERS.items():
+        for name, form in forms.items():
+            assert form("said") == BY_NAME[agent].worded(name, "said")
 
 
 def test_every_event_of_the_table_is_one_that_the_hook_knows_and_has_a_recorded_input() -> None:
