@@ -4,7 +4,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from worklore_client.agent_settings import Change, SettingsRefused
 from worklore_client.config import Config, NotConnected, load, prepare_home, save, write_private
 from worklore_client.identity import identity
 from worklore_client.spool import note_files
-from worklore_client.wire import Hub, HubError, HubRefused
+from worklore_client.wire import Hub, HubError, HubRefused, HubUnreachable
 
 Say = Callable[[str], None]
 AskPassword = Callable[[], str]
@@ -29,6 +29,10 @@ CHECK_SESSION = "worklore-check"
 _UNAUTHORISED = 401
 _FORBIDDEN = 403
 _INVALID = 422
+
+
+class HubTooOld(Exception):  # noqa: N818 - reads as the state it is
+    """The hub is of a release that does not know the agent."""
 
 
 @dataclass(frozen=True)
@@ -72,13 +76,30 @@ def agents_named(names: Sequence[str]) -> list[Adapter]:
     return [BY_NAME[name] for name in dict.fromkeys(names)]
 
 
+def reached(target: Target) -> Target:
+    """The target, by an address that a hub answers at.
+
+    ``localhost`` is taken for 127.0.0.1 everywhere, so that no name service can send a token elsewhere; on a machine
+    that has IPv6 alone it becomes ::1 here.
+    """
+    urls = [target.url]
+    if target.url.startswith("http://localhost"):
+        urls.append(target.url.replace("localhost", "[::1]", 1))
+    for url in urls:
+        try:
+            answer = Hub(url, timeout=15, ca_file=target.ca_file).get("/healthz")
+        except HubUnreachable:
+            if url == urls[-1]:
+                raise
+            continue
+        if answer.get("status") == "ok":
+            return replace(target, url=url)
+    raise Failure(f"what answers at {target.url} is no Worklore hub", "Check the address; `worklore serve` prints it")
+
+
 def plan(target: Target) -> Plan:
-    """Check everything that can be checked without changing anything."""
+    """Check everything that can be checked without changing anything. The target is `reached`."""
     hub = Hub(target.url, timeout=15, ca_file=target.ca_file)
-    if hub.get("/healthz").get("status") != "ok":
-        raise Failure(
-            f"what answers at {target.url} is no Worklore hub", "Check the address; `worklore serve` prints it"
-        )
     config = None if target.code else _working(target.home, hub.url)
     if config is None and not target.code:
         raise Failure(
@@ -147,7 +168,10 @@ def connect(target: Target, planned: Plan, say: Say, ask_password: AskPassword |
     _find_project(hub, home, say)
     for change in planned.changes:
         _write(home, change, say)
-        say(f"{change.adapter.title}: round trip through the hook: {prove(home, change.adapter):.0f} ms")
+        try:
+            say(f"{change.adapter.title}: round trip through the hook: {prove(home, change.adapter):.0f} ms")
+        except HubTooOld:
+            say(f"{change.adapter.title}: this hub knows no hooks of it yet, which stay silent until it is upgraded")
     if not target.adapters:
         say(f"No agent was found here, so there are no hooks: `--agent NAME` names one of {', '.join(BY_NAME)}")
     if planned.refused:
@@ -242,7 +266,9 @@ def _set_up(target: Target, say: Say, ask_password: AskPassword | None) -> dict[
 
 
 def prove(home: Path, adapter: Adapter) -> float:
-    """Run the agent's SessionStart hook; the milliseconds it took. Failure unless the hub answered through it.
+    """Run the agent's SessionStart hook; the milliseconds it took.
+
+    Failure unless the hub answered through it, HubTooOld where it knows no such hook.
 
     A hook prints nothing when it fails, but leaves a line in its log: no new line means that the hub said 200.
     """
@@ -262,6 +288,8 @@ def prove(home: Path, adapter: Adapter) -> float:
         lines = [line for line in hook_log(home)[len(before) :] if " flush " not in line]
         if not lines:
             return run.milliseconds
+        if lines[-1].endswith(" answer-404"):
+            raise HubTooOld
         time.sleep(0.2)
     raise Failure(f"the hook ran but the hub did not answer it: {lines[-1].split()[-1]}", "Run `worklore doctor`")
 

@@ -35,6 +35,8 @@ ADVICE = {
     "token-expired": "connect again with a new code",
     "token-invalid": "connect again with a new code",
     "answer-401": "connect again with a new code",
+    "answer-403": "this machine or its user may no longer do this: ask whoever looks after the hub",
+    "answer-404": "the hub is of a release that does not know this hook: upgrade it",
     "insecure-url": "the hub's address is plain http to another machine: connect with its https address",
     "not-connected": "run `worklore connect URL --code CODE`",
 }

@@ -1,10 +1,11 @@
 """The ``worklore`` command."""
 
 import contextlib
+import io
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,7 +31,7 @@ from worklore_cli import (
 from worklore_cli.failure import Failure
 from worklore_cli.nouns import RootGroup
 from worklore_client.agent_settings import SettingsRefused
-from worklore_client.config import client_home
+from worklore_client.config import HomeUnknown, client_home
 from worklore_client.identity import identity
 from worklore_client.wire import HubError, HubRefused
 
@@ -111,9 +112,10 @@ def connect(
     """Connect this machine: sign in, register it, put the hooks into the agents' settings, prove a round trip."""
     asking = sys.stdin.isatty() and not yes and not dry_run
     chosen = connecting.agents_named(agent) if agent else connecting.agents_here()
+    target = connecting.reached(connecting.Target(client_home(), url, code, name, ca_file))
     if asking and not agent:
         chosen = [each for each in chosen if typer.confirm(f"Put hooks into {each.settings_path()}?", default=True)]
-    target = connecting.Target(client_home(), url, code, name, ca_file, chosen)
+    target = replace(target, adapters=chosen)
     planned = connecting.plan(target)
     if dry_run:
         connecting.foretell(planned, say)
@@ -411,6 +413,8 @@ def _reported(run: Callable[[], None]) -> int:
         what, hint, status = str(failure), failure.hint, failure.status
     except (HubError, SettingsRefused) as error:
         what, hint = str(error), ""
+    except HomeUnknown as error:
+        what, hint = str(error), "Set HOME"
     except OSError as error:
         what, hint = f"{error.filename or 'a file'}: {error.strerror or type(error).__name__}", ""
     else:
@@ -420,5 +424,8 @@ def _reported(run: Callable[[], None]) -> int:
 
 
 def main() -> None:
-    """Entry point of the command line."""
+    """Entry point of the command line. A console that cannot show a character shows a question mark for it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     sys.exit(_reported(app))

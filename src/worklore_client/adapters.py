@@ -12,6 +12,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from worklore_client.config import user_home
+
 
 class Layout(StrEnum):
     """How hooks stand in the file: ``groups`` are lists of matchers with handlers, ``flat`` are lists of handlers.
@@ -96,7 +98,7 @@ class Adapter:
         moved = os.environ.get(self.variable) if self.variable else None
         if moved:
             return Path(moved).absolute() / self.folder if self.moves_user_folder else Path(moved).absolute()
-        return Path.home() / self.folder
+        return user_home() / self.folder
 
     def settings_path(self) -> Path:
         """The file that our entries stand in."""

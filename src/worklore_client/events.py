@@ -257,12 +257,10 @@ def mark(home: str, agent: str, what: str) -> None:
     """Remember by a file's time when `what` last went well for an agent: `worklore doctor` tells of it."""
     path = home + SEPARATOR + "last" + SEPARATOR + agent + "." + what
     try:
+        system.close(system.open(path, system.O_WRONLY | system.O_CREAT, 0o600))
         system.utime(path)
-    except FileNotFoundError:
-        try:
-            system.close(system.open(path, system.O_WRONLY | system.O_CREAT, 0o600))
-        except FileNotFoundError:
-            return  # the folder is made by connecting; without it nothing is remembered
+    except OSError:
+        return  # connecting makes the folder; without it, or where it is read-only, nothing is remembered
 
 
 def waiting(home: str) -> bool:
