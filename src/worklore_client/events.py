@@ -44,7 +44,8 @@ _QUOTE, _BACKSLASH = 0x22, 0x5C
 _HIGH, _LOW = range(0xD800, 0xDC00), range(0xDC00, 0xE000)
 """The two halves of a surrogate pair."""
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
-_NAMES = "session_id,transcript_path,"
+_TRANSCRIPT, _EVENT_NAME = "transcript_path", "hook_event_name"
+_NAMES = "session_id," + _TRANSCRIPT + ","
 """What the members that matter are called, unless the command line says otherwise; the event's own name stands last."""
 
 
@@ -323,9 +324,9 @@ def run(home: str, agent: str, event: str, names: str) -> None:
     session, transcript, own_name = names.split(",")
     if found.get(session, b"")[:1] != b'"' or found[session] == b'""':
         raise Silent("missing-" + session)
-    if own_name and "hook_event_name" not in found:
-        raise Silent("missing-hook_event_name")
-    if own_name and text_of(found["hook_event_name"]) != own_name:
+    if own_name and _EVENT_NAME not in found:
+        raise Silent("missing-" + _EVENT_NAME)
+    if own_name and text_of(found[_EVENT_NAME]) != own_name:
         raise Silent("wrong-event")
     if event in ASKING:
         ask_hub(home, agent, event, raw, folder_of(agent, found))
@@ -338,7 +339,7 @@ def note_event(home: str, agent: str, event: str, about: "tuple[bytes, bytes]", 
     if about[1] == b"null":
         return  # a session that the agent keeps no transcript of
     if about[1][:1] != b'"' or about[1] == b'""':
-        raise Silent("missing-transcript_path")
+        raise Silent("missing-" + _TRANSCRIPT)
     if event in TRAILING and noted_lately(home, about[0]):
         return
     note_growth(home, agent, event, about, folder_of(agent, found))
