@@ -10,7 +10,6 @@ import os
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from worklore_client.config import user_home
 
@@ -107,13 +106,6 @@ class Adapter:
     def time_limit(self, event: Event) -> int:
         """An event's limit as the agent counts it."""
         return event.seconds * 1000 if self.milliseconds else event.seconds
-
-    def worded(self, name: str, text: str) -> dict[str, Any]:
-        """What a hook prints to tell the agent `text` at our event `name`. KeyError where nothing can be told."""
-        theirs = {event.name: event.theirs for event in self.events}[name]
-        if self.answer:
-            return {self.answer: text}
-        return {"hookSpecificOutput": {"hookEventName": theirs, "additionalContext": text}}
 
 
 CLAUDE_CODE = Adapter(

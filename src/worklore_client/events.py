@@ -45,8 +45,8 @@ _HIGH, _LOW = range(0xD800, 0xDC00), range(0xDC00, 0xE000)
 """The two halves of a surrogate pair."""
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 _TRANSCRIPT, _EVENT_NAME = "transcript_path", "hook_event_name"
-_NAMES = "session_id," + _TRANSCRIPT + ","
-"""What the members that matter are called, unless the command line says otherwise; the event's own name stands last."""
+_NAMES = "session_id," + _TRANSCRIPT + ",{event},"
+"""What the members that matter are called, unless the command line says otherwise: see `run`."""
 
 
 class Silent(Exception):  # noqa: N818 - not an error to the agent: the hook ends quietly with this code in its log
@@ -306,8 +306,8 @@ def folder_of(agent: str, found: dict[str, bytes]) -> str:
 def run(home: str, agent: str, event: str, names: str) -> None:
     """One event from stdin to its end. Raises Silent for everything that is foreseen to go wrong.
 
-    `names` tells what the agent calls the members that matter: session, transcript, and the event itself, "" where it
-    says none.
+    `names` tells what the agent calls the members that matter: session, transcript, the event itself, "" where it says
+    none, and the answer, "" where that stands beside the event's name.
     """
     if environment(SWITCH) == "off" or not home:
         return
@@ -321,7 +321,7 @@ def run(home: str, agent: str, event: str, names: str) -> None:
         found = members(raw)
     except ValueError:
         raise Silent("not-json") from None
-    session, transcript, own_name = names.split(",")
+    session, transcript, own_name, _ = names.split(",")
     if found.get(session, b"")[:1] != b'"' or found[session] == b'""':
         raise Silent("missing-" + session)
     if own_name and _EVENT_NAME not in found:
@@ -346,6 +346,14 @@ def note_event(home: str, agent: str, event: str, about: "tuple[bytes, bytes]", 
     start_flusher(home)
 
 
+def worded(names: str, text: bytes) -> bytes:
+    """What to print to tell the agent `text`, a JSON string, where the hub has not worded it; `names` as for `run`."""
+    _, _, own_name, answer = names.split(",")
+    if answer:
+        return b"{" + quoted(answer) + b":" + text + b"}"
+    return b'{"hookSpecificOutput":{"hookEventName":' + quoted(own_name) + b',"additionalContext":' + text + b"}}"
+
+
 def ask_hub(home: str, agent: str, event: str, raw: bytes, folder: str) -> None:
     """Print what the hub has to say to the event."""
     from worklore_client.ask import prompt_memory  # noqa: PLC0415 - a note needs neither sockets nor the project
@@ -362,7 +370,7 @@ def main(arguments: list[str]) -> None:
     """Run the hook and leave the process with 0, whatever happened."""
     home, agent, event, names = (*arguments[1:5], "", "", "", "")[:4]
     try:
-        run(home, agent, event, names or _NAMES + event)
+        run(home, agent, event, names or _NAMES.format(event=event))
     except Silent as end:
         log(home, event[:40], end.code)
     except Exception as error:  # noqa: BLE001 - the agent must never be disturbed; the kind of error is in the log

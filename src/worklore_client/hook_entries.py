@@ -28,7 +28,8 @@ def command(adapter: Adapter, event: Event, home: Path) -> list[str]:
     line = [sys.executable, "-I", "-S", str(HOOK_FILE), str(home), adapter.name, event.name]
     members = adapter.members
     if members != Members() or event.theirs != event.name:
-        line.append(",".join((members.session, members.transcript, event.theirs if members.event else "")))
+        own_name = event.theirs if members.event else ""
+        line.append(f"{members.session},{members.transcript},{own_name},{adapter.answer}")
     return line
 
 

@@ -19,7 +19,7 @@ from worklore.surfaces.answers import ANSWERS
 from worklore_client import agent_settings, hook_entries
 from worklore_client.adapters import ADAPTERS, BY_NAME, Layout
 from worklore_client.config import Config, save
-from worklore_client.events import ASKING, KEEPING, NOTING, TRAILING
+from worklore_client.events import _NAMES, ASKING, KEEPING, NOTING, TRAILING, worded
 
 from .agent_events import ANSWER, EVENTS, PRINTED, PROMPT, event, text_of
 from .conftest import Machine, waited
@@ -126,9 +126,12 @@ def desk(sqlite_hub: TestHub, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def test_the_table_and_the_hub_agree_on_what_can_be_told() -> None:
     asking = {adapter.name: {each.name for each in adapter.events} & set(ASKING) for adapter in ADAPTERS}
     assert {agent: set(forms) for agent, forms in ANSWERS.items()} == asking
-    for agent, forms in ANSWERS.items():
-        for name, form in forms.items():
-            assert form("said") == BY_NAME[agent].worded(name, "said")
+    for adapter in ADAPTERS:
+        for each in adapter.events:
+            if each.name in ASKING:
+                *_, last = hook_entries.command(adapter, each, Path("/home"))
+                names = last if "," in last else _NAMES.format(event=last)
+                assert json.loads(worded(names, b'"said"')) == ANSWERS[adapter.name][each.name]("said")
 
 
 def test_every_event_of_the_table_is_one_that_the_hook_knows_and_has_a_recorded_input() -> None:
