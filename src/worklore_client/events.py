@@ -210,10 +210,10 @@ def log(home: str, event: str, code: str) -> None:
 # --- the events
 
 
-def note_growth(home: str, agent: str, event: str, about: "tuple[bytes, bytes]", folder: str) -> None:
+def note_growth(home: str, agent: str, event: str, found: dict[str, bytes], folder: str) -> None:
     """Leave a note that a transcript has grown. No content: the transcript itself is read by the flusher.
 
-    `about` is the session's id and the transcript's path, each as a JSON string.
+    `found` holds ``session_id`` and ``transcript_path``, each as a JSON string.
 
     Each note is a file of its own, renamed into place whole, so that any number of hooks can write at once and a
     killed one leaves nothing half read.
@@ -227,7 +227,7 @@ def note_growth(home: str, agent: str, event: str, about: "tuple[bytes, bytes]",
         raise Silent("not-connected") from None
     name = f"{spool}{SEPARATOR}{time.time_ns():020d}-{system.getpid()}"
     fields = [b'"agent":' + quoted(agent), b'"event":' + quoted(event), b'"folder":' + quoted(folder)]
-    fields += [b'"session_id":' + about[0], b'"transcript_path":' + about[1]]
+    fields += [quoted(key) + b":" + found[key] for key in ("session_id", _TRANSCRIPT)]
     handle = system.open(name + ".part", system.O_WRONLY | system.O_CREAT | system.O_EXCL, 0o600)
     try:
         system.write(handle, b"{" + b",".join(fields) + b"}\n")
@@ -331,18 +331,19 @@ def run(home: str, agent: str, event: str, names: str) -> None:
     if event in ASKING:
         ask_hub(home, agent, event, raw, folder_of(agent, found))
     else:
-        note_event(home, agent, event, (found[session], found.get(transcript, b"")), found)
+        about = {"session_id": found[session], _TRANSCRIPT: found.get(transcript, b"")}
+        note_event(home, agent, event, about, folder_of(agent, found))
 
 
-def note_event(home: str, agent: str, event: str, about: "tuple[bytes, bytes]", found: dict[str, bytes]) -> None:
-    """Note that the transcript has grown, and have it sent. `about` is as for `note_growth`."""
-    if about[1] == b"null":
+def note_event(home: str, agent: str, event: str, about: dict[str, bytes], folder: str) -> None:
+    """Note that the transcript has grown, and have it sent. `about` is what `note_growth` finds."""
+    if about[_TRANSCRIPT] == b"null":
         return  # a session that the agent keeps no transcript of
-    if about[1][:1] != b'"' or about[1] == b'""':
+    if about[_TRANSCRIPT][:1] != b'"' or about[_TRANSCRIPT] == b'""':
         raise Silent("missing-" + _TRANSCRIPT)
-    if event in TRAILING and noted_lately(home, about[0]):
+    if event in TRAILING and noted_lately(home, about["session_id"]):
         return
-    note_growth(home, agent, event, about, folder_of(agent, found))
+    note_growth(home, agent, event, about, folder)
     start_flusher(home)
 
 

@@ -57,7 +57,8 @@ def keep(home: Path, agent: str, session_name: str) -> bool:
     path = transcript_path(home, agent, session)
     _append(path, b"".join(lines))
     _sweep(home)
-    note_growth(str(home), agent, EVENT, (quoted(session), quoted(str(path))), folder)
+    about = {"session_id": quoted(session), "transcript_path": quoted(str(path))}
+    note_growth(str(home), agent, EVENT, about, folder)
     return True
 
 

@@ -14,6 +14,7 @@ import pytest
 from worklore_cli import hook_log
 from worklore_cli import main as cli
 from worklore_cli.replaying import prompt_of
+from worklore_client.adapters import CLAUDE_CODE
 from worklore_client.spool import FlushState
 
 from .conftest import TOKEN, PretendedHub, record, waited, write_records
@@ -308,10 +309,29 @@ def test_disconnect_keeps_and_names_what_was_not_sent(worklore: Run, user: Path,
     assert TOKEN not in said
 
 
+def tools() -> list[dict[str, Any]]:
+    """A command that runs, and one that fails."""
+    used = [
+        {"type": "tool_use", "id": f"t{n}", "name": name, "input": {"command": "ls"}}
+        for n, name in enumerate(("Bash", "Read"))
+    ]
+    ended = [{"type": "tool_result", "tool_use_id": f"t{n}", "content": "x", "is_error": n == 1} for n in range(2)]
+    calls = {
+        "type": "assistant",
+        "uuid": "calls",
+        "sessionId": "s-1",
+        "message": {"role": "assistant", "content": used},
+    }
+    results = {"type": "user", "uuid": "results", "sessionId": "s-1", "message": {"role": "user", "content": ended}}
+    return [calls, results]
+
+
 def session(turns: int) -> list[dict[str, Any]]:
     records: list[dict[str, Any]] = [{"type": "file-history-snapshot", "messageId": "m", "snapshot": {}}]
     for turn in range(turns):
         records += [record(2 * turn), record(2 * turn + 1, kind="assistant"), {"type": "progress", "data": {}}]
+        if turn == 0:
+            records += tools()
         if turn == 1:
             records.append({"type": "system", "subtype": "compact_boundary", "uuid": "boundary", "sessionId": "s-1"})
             summary = record(900, "This session is continued from an earlier one")
@@ -329,8 +349,10 @@ def test_replay_drives_the_real_hooks_and_twice_doubles_nothing(worklore: Run, u
     sums = json.loads(said)
     assert status == 0, said
     assert (sums["sessions"], sums["prompts"], sums["failures"], sums["drained"]) == (1, 4, 0, True)
-    assert sums["hooks"] == 1 + 4 + 4 + 1  # SessionStart, prompts, Stops, one PreCompact
-    assert sums["windows"] == len(hub.records) == 10
+    assert sums["hooks"] == 1 + 4 + 4 + 2 + 3 + 1  # the start, prompts, Stops, a compaction, three of tools, the end
+    ran = {event: times["p50"] > 0 for event, times in sums["by_event"].items()}
+    assert ran == dict.fromkeys([event.name for event in CLAUDE_CODE.events if event.name != "SubagentStop"], True)
+    assert sums["windows"] == len(hub.records) == 12
     assert sums["injected_tokens"] > 0
     assert sums["silent"] == {}
     assert hub.malformed == 1
@@ -341,7 +363,7 @@ def test_replay_drives_the_real_hooks_and_twice_doubles_nothing(worklore: Run, u
     status, said, _ = worklore("replay", str(recorded))
     assert status == 0
     assert "0 memories stored" in said
-    assert len(hub.records) == 10
+    assert len(hub.records) == 12
     assert not list((user / ".worklore" / "replay").iterdir())
 
 
