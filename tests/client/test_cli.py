@@ -14,7 +14,7 @@ import pytest
 from worklore_cli import hook_log
 from worklore_cli import main as cli
 from worklore_cli.replaying import prompt_of
-from worklore_client.adapters import CLAUDE_CODE
+from worklore_client.adapters import ADAPTERS, CLAUDE_CODE
 from worklore_client.spool import FlushState
 
 from .conftest import TOKEN, PretendedHub, record, waited, write_records
@@ -32,7 +32,8 @@ def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A user's home without any trace of us."""
     home = tmp_path / "kim"
     (home / ".claude").mkdir(parents=True)
-    for name in ("WORKLORE_HOME", "CLAUDE_CONFIG_DIR", "CLAUDE_PROJECT_DIR", "WORKLORE_HOOKS"):
+    moving = [adapter.variable for adapter in ADAPTERS if adapter.variable]
+    for name in ("WORKLORE_HOME", "CLAUDE_PROJECT_DIR", "WORKLORE_HOOKS", *moving):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.chdir(home)
