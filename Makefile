@@ -104,6 +104,7 @@ check: setup-dev ## Lint, formatting, layers of imports, both type checkers, and
 	$(BIN)/lint-imports; \
 	$(BIN)/mypy; \
 	$(BIN)/basedpyright
+	@$(IN_PROJECT) $(BIN)/python scripts/plugin.py --check
 	@$(IN_PROJECT) exec $(BIN)/python scripts/reference.py --check
 
 format: setup-dev ## Let ruff format the code and mend what it can
@@ -112,7 +113,8 @@ format: setup-dev ## Let ruff format the code and mend what it can
 bench: setup-dev ## Measure hook cost and REST speed; writes JSON and a table
 	@$(IN_PROJECT) exec $(BIN)/python -m benchmarks $(ARGS)
 
-reference: setup-dev ## Write docs/reference and the command line's catalogue from the code
+reference: setup-dev ## Write docs/reference, the command line's catalogue and the agents' plugin from the code
+	@$(IN_PROJECT) $(BIN)/python scripts/plugin.py
 	@$(IN_PROJECT) exec $(BIN)/python scripts/reference.py
 
 migration: setup-dev ## Write a new migration from what the tables lack: make migration NAME='add site'

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from worklore_cli.connecting import connected
 from worklore_cli.failure import Failure
-from worklore_client.agent_settings import settings_path
+from worklore_client.adapters import BY_NAME
 from worklore_client.flush import CursorMoved, Run, send_transcript
 from worklore_client.spool import FlushState, Note, flusher_lock
 
@@ -89,8 +89,8 @@ def find(wanted: str) -> Path:
 
 
 def _kept(session: str) -> Iterator[tuple[Path, str]]:
-    yield settings_path().parent / "projects", f"*/{session}.jsonl"
-    yield Path.home() / ".codex" / "sessions", f"*/*/*/rollout-*{session}.jsonl"
+    yield BY_NAME[CLAUDE].home() / "projects", f"*/{session}.jsonl"
+    yield BY_NAME[CODEX].home() / "sessions", f"*/*/*/rollout-*{session}.jsonl"
 
 
 def about(path: Path) -> tuple[str, str, str]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import time
 from dataclasses import dataclass
@@ -9,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from worklore_cli.failure import Failure
-from worklore_client.agent_settings import command_of, installed, settings_path
+from worklore_client import agent_settings
+from worklore_client.adapters import CLAUDE_CODE, Adapter, Event, Layout
+from worklore_client.hook_entries import words_of
 
 HOOK_SECONDS = 30.0
 
@@ -24,24 +27,42 @@ class HookRun:
     failure: str | None
 
 
-def installed_commands(home: Path) -> dict[str, list[str]]:
-    """The command line of each of our hooks in the agent's settings; only those that serve `home`.
+def installed_commands(home: Path, adapter: Adapter = CLAUDE_CODE) -> dict[str, list[str]]:
+    """The command line of each of our hooks in the agent's settings, by our own names of events.
 
-    Raises Failure when there is none, since then nothing would be driven.
+    Raises Failure when there is none that serves `home`, since then nothing would be driven.
     """
-    commands = {
-        event: command_of(ours[-1])
-        for event, ours in installed(settings_path()).items()
-        if str(home) in command_of(ours[-1])
+    commands: dict[str, list[str]] = {}
+    found = agent_settings.installed(adapter) if adapter.layout is not Layout.script else {}
+    for theirs, entries in found.items():
+        names = [event.name for event in adapter.events if event.theirs == theirs]
+        handlers = [each for entry in entries for each in (entry.get("hooks") or [entry])]
+        commands |= {name: words_of(each) for name, each in zip(names, handlers, strict=False)}
+    serving = {
+        name: words for name, words in commands.items() if str(home) in words or shlex.quote(str(home)) in words[-1]
     }
-    if not commands:
-        raise Failure(f"no hooks of {home} in {settings_path()}", "Run `worklore connect URL --code CODE` first")
-    return commands
+    if not serving:
+        raise Failure(
+            f"no hooks of {home} in {adapter.settings_path()}", "Run `worklore connect URL --code CODE` first"
+        )
+    return serving
+
+
+def check_input(adapter: Adapter, event: Event, session: str, home: Path) -> dict[str, Any]:
+    """An event as the agent would send it, of a session that the hub answers and keeps nothing of."""
+    members = adapter.members
+    about = {members.session: session, members.transcript: str(home / "worklore-check.jsonl"), "source": "startup"}
+    return {**about, **({members.event: event.theirs} if members.event else {})}
 
 
 def run_hook(command: list[str], event: str, folder: Path, **members: Any) -> HookRun:
-    """Run one hook in `folder` with the event's members as the agent would send them."""
-    stdin = json.dumps({"cwd": str(folder), "hook_event_name": event, "permission_mode": "default", **members})
+    """Run one of Claude Code's hooks in `folder` with the event's members as the agent would send them."""
+    return run_command(command, event, folder, {"hook_event_name": event, "permission_mode": "default", **members})
+
+
+def run_command(command: list[str], event: str, folder: Path, members: dict[str, Any]) -> HookRun:
+    """Run one hook in `folder`; `members` are what it reads, beside the folder."""
+    stdin = json.dumps({"cwd": str(folder), **members})
     environment = {**os.environ, "CLAUDE_PROJECT_DIR": str(folder)}
     begun = time.perf_counter()
     try:

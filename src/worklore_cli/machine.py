@@ -10,6 +10,8 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from worklore_client.config import user_home
+
 _TOOLS = """
 ansible aws az claude codex curl docker dig gcloud gh git go helm jq kubectl make mariadb mysql
 nmap node npm openssl podman psql pwsh python3 rsync ruby rustc sqlite3 ssh tcpdump terraform uv wg
@@ -26,8 +28,8 @@ def describe_machine(name: str | None = None) -> dict[str, Any]:
         "friendly_name": name or hostname,
         "platform": platform.system().lower(),
         "os_version": _os_version()[:100],
-        "username": getpass.getuser(),
-        "home_directory": str(Path.home()),
+        "username": _user(),
+        "home_directory": str(user_home()),
         "has_git": _has("git"),
         "has_docker": _has("docker") or _has("podman"),
         "has_ssh": _has("ssh"),
@@ -48,7 +50,14 @@ def fingerprint() -> str:
             break
     else:
         machine = f"{uuid.getnode():012x}"
-    return hashlib.sha256(f"worklore\n{machine}\n{Path.home()}\n".encode("utf-8", "surrogateescape")).hexdigest()
+    return hashlib.sha256(f"worklore\n{machine}\n{user_home()}\n".encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a number that no name belongs to, as containers have them
+        return str(os.getuid()) if hasattr(os, "getuid") else ""
 
 
 def _os_version() -> str:

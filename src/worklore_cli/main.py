@@ -1,9 +1,11 @@
 """The ``worklore`` command."""
 
+import contextlib
+import io
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +20,7 @@ from worklore_cli import (
     capturing,
     connecting,
     doctor,
+    hook_log,
     hub_process,
     nouns_shown,
     redacting,
@@ -27,11 +30,9 @@ from worklore_cli import (
 )
 from worklore_cli.failure import Failure
 from worklore_cli.nouns import RootGroup
-from worklore_client import checkpoints
 from worklore_client.agent_settings import SettingsRefused
-from worklore_client.config import client_home
+from worklore_client.config import HomeUnknown, client_home
 from worklore_client.identity import identity
-from worklore_client.spool import FlushState, note_files
 from worklore_client.wire import HubError, HubRefused
 
 HUB_COMMANDS = {
@@ -101,20 +102,25 @@ def connect(
     code: Annotated[str | None, typer.Option(help="The one-time code. Not needed where the token still works.")] = None,
     name: Annotated[str | None, typer.Option(help="What people call this machine (its host name).")] = None,
     ca_file: Annotated[str, typer.Option(help="Certificate authority of the hub, where it is an internal one.")] = "",
+    agent: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="An agent that is to have hooks [those found here]. Repeatable."),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Connect this machine: sign in, register it, put the hooks into the agent's settings, prove a round trip."""
-    target = connecting.Target(client_home(), url, code, name, ca_file)
+    """Connect this machine: sign in, register it, put the hooks into the agents' settings, prove a round trip."""
+    asking = sys.stdin.isatty() and not yes and not dry_run
+    chosen = connecting.agents_named(agent) if agent else connecting.agents_here()
+    target = connecting.reached(connecting.Target(client_home(), url, code, name, ca_file))
+    if asking and not agent:
+        chosen = [each for each in chosen if typer.confirm(f"Put hooks into {each.settings_path()}?", default=True)]
+    target = replace(target, adapters=chosen)
     planned = connecting.plan(target)
-    path = planned.change.path
     if dry_run:
-        say("Would use the token of this machine" if planned.config else "Would exchange the code for a token")
-        say(f"Would {'write our hooks to' if planned.change.needed else 'leave the hooks as they are in'} {path}")
+        connecting.foretell(planned, say)
         return
-    if planned.change.needed and not yes and sys.stdin.isatty():
-        typer.confirm(f"Write our hooks to {path}?", default=True, abort=True)
-    connecting.connect(target, planned, say, _ask_password if sys.stdin.isatty() and not yes else None)
+    connecting.connect(target, planned, say, _ask_password if asking else None)
     say("Connected. `worklore doctor` says at any time whether memory works, `worklore disconnect` takes it out again")
 
 
@@ -132,9 +138,15 @@ def _hidden(text: str) -> str:
 
 
 @app.command()
-def disconnect(*, dry_run: DryRun = False) -> None:
-    """Take exactly our hooks out of the agent's settings and forget the token."""
-    connecting.disconnect(client_home(), say, dry_run=dry_run)
+def disconnect(
+    *,
+    agent: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="That agent alone; the token stays. Repeatable.")
+    ] = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Take exactly our hooks out of the agents' settings and forget the token."""
+    connecting.disconnect(client_home(), say, names=agent or (), dry_run=dry_run)
 
 
 @app.command("doctor")
@@ -157,26 +169,47 @@ def run_doctor(*, as_json: AsJson = False) -> None:
 
 @app.command()
 def status(*, as_json: AsJson = False) -> None:
-    """Say in one line where this machine stands, without asking the hub for more than a sign of life."""
-    config, hub = connecting.connected(client_home())
-    try:
-        hub.get("/healthz")
-        answers = True
-    except HubError:
-        answers = False
-    state = FlushState.load(config.home)
-    waiting = len(note_files(config.home))
-    alarm = checkpoints.alarm(config.home)
+    """Say on one screen where this machine stands, without asking the hub for more than a sign of life."""
+    standing = doctor.stand(client_home())
     if as_json:
-        known = {"hub": config.hub, "answers": answers, "waiting": waiting, "last_success": state.last_success}
-        print_json({**known, "last_error": state.last_error or None, "audit_alarm": alarm.code if alarm else None})
+        print_json(standing.as_dict())
     else:
-        sent = f"{waiting} notes wait" if waiting else "everything sent"
-        failed = f", last flush failed: {state.last_error}" if state.last_error else ""
-        alarmed = "; AUDIT ALARM, see worklore doctor" if alarm else ""
-        say(f"{config.hub} {'answers' if answers else 'DOES NOT ANSWER'}; {sent}{failed}{alarmed}")
-    if alarm or not answers:
+        for line in standing.lines():
+            say(line)
+    if standing.alarm or not standing.answers:
         raise typer.Exit(1)
+
+
+@app.command("log")
+def show_log(
+    *,
+    event: Annotated[str, typer.Option(help="Only of this event, such as UserPromptSubmit or flush.")] = "",
+    last: Annotated[int, typer.Option("--last", "-n", min=0, help="How many lines, the newest last.")] = 50,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes in.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what the hooks kept to themselves: a line for each time that one gave up in silence."""
+    home = client_home()
+
+    def show(line: hook_log.Line) -> None:
+        if as_json and follow:
+            out.print_json(data=line.as_dict(), indent=None)
+        else:
+            advice = doctor.ADVICE.get(line.code, "")
+            say(f"{line.time}  {line.event}  {line.code}" + (f"  ({advice})" if advice else ""))
+
+    found = hook_log.lines(home, event)
+    shown = found[len(found) - last :] if last < len(found) else found
+    if as_json and not follow:
+        print_json([line.as_dict() for line in shown])
+        return
+    for line in shown:
+        show(line)
+    if not shown and not follow:
+        say("No hook has given up")
+    with contextlib.suppress(KeyboardInterrupt):
+        for line in hook_log.follow(home, event) if follow else ():
+            show(line)
 
 
 @app.command()
@@ -380,6 +413,8 @@ def _reported(run: Callable[[], None]) -> int:
         what, hint, status = str(failure), failure.hint, failure.status
     except (HubError, SettingsRefused) as error:
         what, hint = str(error), ""
+    except HomeUnknown as error:
+        what, hint = str(error), "Set HOME"
     except OSError as error:
         what, hint = f"{error.filename or 'a file'}: {error.strerror or type(error).__name__}", ""
     else:
@@ -389,5 +424,8 @@ def _reported(run: Callable[[], None]) -> int:
 
 
 def main() -> None:
-    """Entry point of the command line."""
+    """Entry point of the command line. A console that cannot show a character shows a question mark for it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     sys.exit(_reported(app))

@@ -13,12 +13,14 @@ from worklore_cli.connecting import connected, hook_log
 from worklore_cli.failure import Failure
 from worklore_cli.hooks import HookRun, installed_commands, run_hook, told
 from worklore_cli.tokens import count_tokens
-from worklore_client.agent_settings import command_of, entries
+from worklore_client.adapters import CLAUDE_CODE
 from worklore_client.config import PRIVATE_FOLDER
 from worklore_client.events import start_flusher
+from worklore_client.hook_entries import command
 from worklore_client.spool import FlushState, flusher_lock, note_files
 
 Progressing = Callable[[int, int], None]
+_SHELL = "Bash"
 
 
 @dataclass
@@ -32,6 +34,7 @@ class Report:
     failures: list[str] = field(default_factory=list[str])
     silent: dict[str, int] = field(default_factory=dict[str, int])
     milliseconds: list[float] = field(default_factory=list[float])
+    by_event: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
     windows: int = 0
     duplicates: int = 0
     injected_tokens: int = 0
@@ -40,7 +43,8 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: the single times give way to p50 and p95."""
-        return {**asdict(self), "milliseconds": percentiles(self.milliseconds)}
+        times = {event: percentiles(each) for event, each in self.by_event.items()}
+        return {**asdict(self), "milliseconds": percentiles(self.milliseconds), "by_event": times}
 
     def line(self) -> str:
         """For people."""
@@ -62,8 +66,11 @@ def percentiles(times: Sequence[float]) -> dict[str, float]:
 def total(reports: Sequence[Report]) -> dict[str, Any]:
     """The sums over all sessions."""
     silent: Counter[str] = Counter()
+    times: dict[str, list[float]] = {}
     for report in reports:
         silent.update(report.silent)
+        for event, each in report.by_event.items():
+            times.setdefault(event, []).extend(each)
     return {
         "sessions": len(reports),
         "prompts": sum(report.prompts for report in reports),
@@ -71,6 +78,7 @@ def total(reports: Sequence[Report]) -> dict[str, Any]:
         "failures": sum(len(report.failures) for report in reports),
         "silent": dict(silent),
         "milliseconds": percentiles([each for report in reports for each in report.milliseconds]),
+        "by_event": {event: percentiles(each) for event, each in times.items()},
         "windows": sum(report.windows for report in reports),
         "duplicates": sum(report.duplicates for report in reports),
         "injected_tokens": sum(report.injected_tokens for report in reports),
@@ -86,6 +94,7 @@ def summary(sums: dict[str, Any]) -> str:
     lines = [
         f"{sums['sessions']} sessions, {sums['hooks']} hooks, {sums['failures']} failed",
         f"a hook took {times['p50']} ms (p50), {times['p95']} ms (p95)",
+        *(f"  {event}: {each['p50']} ms, {each['p95']} ms" for event, each in sums["by_event"].items()),
         f"{sums['windows']} memories stored, {sums['duplicates']} known already",
         f"{sums['injected_tokens']} tokens told ({sums['tokenizer']})",
     ]
@@ -101,11 +110,16 @@ def summary(sums: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Step:
-    """A line of the transcript and what it is: prompt (with its text), compaction, answer or anything else."""
+    """A line of the transcript and what it is: prompt (with its text), compaction, answer or anything else.
+
+    `used` are the tools that it has the agent run, `ended` those that it tells the end of, and whether they failed.
+    """
 
     line: bytes
     kind: str
     prompt: str = ""
+    used: tuple[dict[str, Any], ...] = ()
+    ended: tuple[bool, ...] = ()
 
 
 def steps(path: Path) -> tuple[str, list[Step]]:
@@ -121,7 +135,8 @@ def steps(path: Path) -> tuple[str, list[Step]]:
         if isinstance(members.get("sessionId"), str):
             sessions[members["sessionId"]] += 1
         prompt = prompt_of(members)
-        found.append(Step(raw + b"\n", "prompt" if prompt else _kind(members), prompt))
+        used, ended = tools_of(members)
+        found.append(Step(raw + b"\n", "prompt" if prompt else _kind(members), prompt, used, ended))
     return (sessions.most_common(1)[0][0] if sessions else path.stem), found
 
 
@@ -129,6 +144,21 @@ def _kind(record: dict[str, Any]) -> str:
     if record.get("subtype") == "compact_boundary":
         return "compaction"
     return "answer" if record.get("type") == "assistant" else "other"
+
+
+def tools_of(record: dict[str, Any]) -> tuple[tuple[dict[str, Any], ...], tuple[bool, ...]]:
+    """The calls of tools in a record, as the agent tells its hooks of them, and for each result whether it failed."""
+    message = record.get("message")
+    content: Any = cast("dict[str, Any]", message).get("content") if isinstance(message, dict) else None
+    if record.get("isSidechain") or not isinstance(content, list):
+        return (), ()
+    blocks = [cast("dict[str, Any]", block) for block in cast("Sequence[Any]", content) if isinstance(block, dict)]
+    used = tuple(
+        {"tool_name": block.get("name"), "tool_input": block.get("input"), "tool_use_id": block.get("id")}
+        for block in blocks
+        if block.get("type") == "tool_use"
+    )
+    return used, tuple(block.get("is_error") is True for block in blocks if block.get("type") == "tool_result")
 
 
 def prompt_of(record: dict[str, Any]) -> str:
@@ -162,7 +192,7 @@ class Replay:
             self._commands = installed_commands(home)
         except Failure:
             # Connected, but the agent's settings are another home's: the very same commands, made for this one.
-            self._commands = {event: command_of(entry) for event, entry in entries(home).items()}
+            self._commands = {event.name: command(CLAUDE_CODE, event, home) for event in CLAUDE_CODE.events}
 
     def run(self, path: Path, progressing: Progressing) -> Report:
         """Replay one transcript."""
@@ -179,6 +209,7 @@ class Replay:
                 report.hooks += 1
                 report.prompts += run.event == "UserPromptSubmit"
                 report.milliseconds.append(run.milliseconds)
+                report.by_event.setdefault(run.event, []).append(run.milliseconds)
                 if run.failure:
                     report.failures.append(f"{run.event}: {run.failure}")
                 told_texts.append(told(run.output))
@@ -206,9 +237,17 @@ class Replay:
                 elif step.kind == "compaction":
                     yield self._run("PreCompact", **about, trigger="auto", custom_instructions="")
                 file.write(step.line)
+                if step.kind == "compaction":
+                    yield self._run("PostCompact", **about, trigger="auto", compact_summary="")
+                for call in step.used:
+                    if call["tool_name"] == _SHELL:
+                        yield self._run("PreToolUse", **about, **call)
+                for failed in step.ended:
+                    yield self._run("PostToolUseFailure" if failed else "PostToolUse", **about, tool_name=_SHELL)
                 open_turn = open_turn or step.kind == "answer"
                 progressing(number, len(found))
             yield self._run("Stop", **about, stop_hook_active=False)
+            yield self._run("SessionEnd", **about, reason="other")
 
     def _run(self, event: str, **members: Any) -> HookRun:
         return run_hook(self._commands[event], event, self._folder, **members)

@@ -118,9 +118,10 @@ def _show(folder: Path, hub: RunningHub, say: Say) -> None:
     for machine in (first, second):
         machine.prepare()
     say(f"A hub runs at {hub.url} on an SQLite file of its own.")
-    first.worklore("connect", hub.url, "--code", hub.setup_code, "--name", first.name, "--yes")
+    agent = ("--agent", "claude-code")  # alone: another's variables may lead out of these folders
+    first.worklore("connect", hub.url, "--code", hub.setup_code, "--name", first.name, *agent, "--yes")
     code = json.loads(first.worklore("code", "--json"))["code"]
-    second.worklore("connect", hub.url, "--code", code, "--name", second.name, "--yes")
+    second.worklore("connect", hub.url, "--code", code, "--name", second.name, *agent, "--yes")
     say(f"Two machines are connected to it: {first.name} and {second.name}.")
     sums = json.loads(first.worklore("replay", str(TRANSCRIPT), "--json"))
     said = TRANSCRIPT.read_text(encoding="utf-8")

@@ -1,26 +1,21 @@
-"""Claude Code's ``settings.json``: putting our hooks in, taking exactly them out again."""
+"""The file in which an agent's hooks are declared: putting our entries in, taking exactly them out again."""
 
 import codecs
 import hashlib
 import json
 import os
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from worklore_client import json_text
+from worklore_client import hook_entries, json_text
+from worklore_client.adapters import Adapter, Layout
 from worklore_client.config import replace_file, write_private
 
-AGENT = "claude-code"
-TIMEOUTS = {"SessionStart": 10, "UserPromptSubmit": 5, "PreToolUse": 5, "Stop": 5, "PreCompact": 5}
-"""Seconds after which the agent itself gives a hook up, by event: far above what ours allow themselves."""
-MATCHERS = {"PreToolUse": "Bash"}
-"""The tools before which a hook is run, where it is not run before all: those that run commands."""
-
-HOOK_FILE = Path(__file__).resolve().parent / "hook.py"
-_OURS = "worklore_client/hook.py"
+MARK = "worklore_client/hook.py"
+"""What every file that holds our entries says somewhere."""
+PLUGIN = "worklore"
+"""The name of our plugin, whose hooks take the place of entries in the settings."""
 
 
 class SettingsRefused(Exception):  # noqa: N818 - reads as the state it is
@@ -29,11 +24,17 @@ class SettingsRefused(Exception):  # noqa: N818 - reads as the state it is
 
 @dataclass(frozen=True)
 class Change:
-    """What is to happen to the settings file: its bytes before and after, None where it does not exist."""
+    """What is to happen to a settings file: its bytes before and after, None where it does not exist.
 
+    `created` names the members that are made for our entries, and `plugin` says that our plugin brings the hooks.
+    """
+
+    adapter: Adapter
     path: Path
     before: bytes | None
     after: bytes | None
+    created: tuple[str, ...] = ()
+    plugin: bool = False
 
     @property
     def needed(self) -> bool:
@@ -41,184 +42,109 @@ class Change:
         return self.before != self.after
 
 
-def settings_path() -> Path:
-    """``settings.json`` in ``CLAUDE_CONFIG_DIR``, else in ``~/.claude``."""
-    folder = os.environ.get("CLAUDE_CONFIG_DIR")
-    return (Path(folder).absolute() if folder else Path.home() / ".claude") / "settings.json"
+def installed(adapter: Adapter) -> dict[str, list[dict[str, Any]]]:
+    """Our entries in the agent's settings, by its own names of events. SettingsRefused when they cannot be read.
+
+    For a script, whose entries are no JSON, those it ought to hold where it does.
+    """
+    path = adapter.settings_path()
+    content = _bytes(path)
+    if adapter.layout is Layout.script:
+        return {"": [{"args": []}]} if content is not None and _is_ours(content) else {}
+    return hook_entries.installed(_text(content, path, adapter), adapter)
 
 
-def entries(home: Path) -> dict[str, dict[str, Any]]:
-    """Our handler for each event, in exec form: no shell stands between the agent and the interpreter."""
-    return {
-        event: {
-            "type": "command",
-            "command": sys.executable,
-            "args": ["-I", "-S", str(HOOK_FILE), str(home), AGENT, event],
-            "timeout": seconds,
-        }
-        for event, seconds in TIMEOUTS.items()
-    }
+def as_wanted(adapter: Adapter, home: Path) -> bool:
+    """True when the settings hold exactly the entries that connecting would write now."""
+    change = plan_connect(adapter, home)
+    return not change.needed
 
 
-def command_of(entry: dict[str, Any]) -> list[str]:
-    """The command line of a handler in exec form."""
-    return [str(entry.get("command", "")), *(str(argument) for argument in cast("list[Any]", entry.get("args", [])))]
-
-
-def is_ours(entry: Any) -> bool:
-    """True for a handler that runs our hook file, wherever it is installed."""
-    if not isinstance(entry, dict):
+def by_plugin(text: str, adapter: Adapter) -> bool:
+    """True when our plugin is enabled in the settings, whatever the market it came from."""
+    parsed: Any = json.loads(json_text.plain(text) if adapter.comments else text)
+    enabled: Any = cast("dict[str, Any]", parsed).get("enabledPlugins")
+    if not isinstance(enabled, dict):
         return False
-    arguments = cast("dict[str, Any]", entry).get("args")
-    return isinstance(arguments, list) and any(
-        isinstance(argument, str) and argument.replace("\\", "/").endswith(_OURS)
-        for argument in cast("Sequence[Any]", arguments)
+    return any(
+        name.partition("@")[0] == PLUGIN and wanted is True for name, wanted in cast("dict[str, Any]", enabled).items()
     )
 
 
-def installed(path: Path) -> dict[str, list[dict[str, Any]]]:
-    """Our handlers in the settings file at `path`, by event. SettingsRefused when it cannot be read."""
-    text = _text(_bytes(path), path)
-    document: Any = json.loads(text)
-    hooks: dict[str, Any] = document.get("hooks", {})
-    found = {
-        event: [entry for group in cast("Sequence[Any]", groups) for entry in _handlers(group) if is_ours(entry)]
-        for event, groups in hooks.items()
-        if isinstance(groups, list)
-    }
-    return {event: ours for event, ours in found.items() if ours}
+# --- planning and writing ------------------------------------------------------------------------------------------
 
 
-def _handlers(group: Any) -> list[Any]:
-    handlers = cast("dict[str, Any]", group).get("hooks") if isinstance(group, dict) else None
-    return list(cast("Sequence[Any]", handlers)) if isinstance(handlers, list) else []
+def plan_connect(adapter: Adapter, home: Path) -> Change:
+    """What putting our entries into the agent's settings changes. Touches nothing.
 
-
-# --- the text ------------------------------------------------------------------------------------------------------
-
-
-def with_hooks(text: str, wanted: dict[str, dict[str, Any]]) -> tuple[str, list[str]]:
-    """`text` with one group of its own for each handler, and the containers that had to be made for them."""
-    created: list[str] = []
-    root = json_text.parse(text)
-    if root.member("hooks") is None:
-        text = json_text.append(text, root, {}, key="hooks")
-        created.append("hooks")
-    for event, entry in wanted.items():
-        hooks = _member(text, "hooks")
-        if hooks.member(event) is None:
-            text = json_text.append(text, hooks, [], key=event)
-            created.append(event)
-        group = {"matcher": MATCHERS[event]} if event in MATCHERS else {}
-        text = json_text.append(text, _member(text, "hooks", event), {**group, "hooks": [entry]})
-    return text, created
-
-
-def without_hooks(text: str, created: list[str] | None) -> str:
-    """`text` without our handlers and without groups that held nothing else.
-
-    The containers named in `created` go too where they are empty now; None: every one that this has emptied.
+    SettingsRefused when the file is not what the agent reads, holds hooks in a form that is not the agent's, or cannot
+    be written.
     """
-    hooks = json_text.parse(text).member("hooks")
-    if hooks is None or hooks.keys is None:
-        return text
-    emptied: list[str] = []
-    for event in dict.fromkeys(hooks.keys):
-        while (cleaned := _without_one(text, event)) is not None:
-            text = cleaned
-            emptied += [event, "hooks"]
-    removable = emptied if created is None else created
-    for event in dict.fromkeys(hooks.keys):
-        if event in removable:
-            text = _without_empty(text, _member(text, "hooks"), event)
-    return _without_empty(text, json_text.parse(text), "hooks") if "hooks" in removable else text
-
-
-def _without_empty(text: str, container: json_text.Node, key: str) -> str:
-    place = container.index(key)
-    if place is None or container.items[place].items:
-        return text
-    return json_text.remove(text, container, place)
-
-
-def _without_one(text: str, event: str) -> str | None:
-    """`text` without the first of our handlers for `event`, None when there is none left."""
-    groups = _member(text, "hooks", event)
-    for place, group in enumerate(groups.items):
-        handlers = group.member("hooks") if group.keys is not None else None
-        for position, handler in enumerate(handlers.items if handlers else []):
-            if handlers and is_ours(json.loads(text[handler.start : handler.end])):
-                alone = len(handlers.items) == 1 and _is_our_group(text, event, group)
-                return json_text.remove(text, groups, place) if alone else json_text.remove(text, handlers, position)
-    return None
-
-
-def _is_our_group(text: str, event: str, group: json_text.Node) -> bool:
-    """True for a group that holds nothing but what ours has beside its handler."""
-    if group.keys == ["hooks"]:
-        return True
-    node = group.member("matcher")
-    if node is None or event not in MATCHERS or group.keys != ["matcher", "hooks"]:
-        return False
-    return bool(json.loads(text[node.start : node.end]) == MATCHERS[event])
-
-
-def _member(text: str, *path: str) -> json_text.Node:
-    node = json_text.parse(text)
-    for key in path:
-        inner = node.member(key)
-        if inner is None:
-            raise KeyError(key)
-        node = inner
-    return node
-
-
-# --- the file ------------------------------------------------------------------------------------------------------
-
-
-def plan_connect(home: Path, path: Path) -> tuple[Change, list[str]]:
-    """What putting our hooks into `path` changes, and the containers it makes. Touches nothing.
-
-    SettingsRefused when the file is not JSON, or holds hooks in a form that is not the agent's.
-    """
+    path = adapter.settings_path()
     before = _bytes(path)
-    wanted = entries(home)
-    if installed(path) == {event: [entry] for event, entry in wanted.items()}:
-        return Change(path, before, before), _record(home).get("created", [])
-    original = _original(home, path, before)
-    after, created = with_hooks(_text(original, path), wanted)
-    return Change(path, before, _encoded(after + ("\n" if original is None else ""), before)), created
+    if adapter.own_file:
+        _refuse_others(path, before)
+        change = Change(adapter, path, before, hook_entries.document(adapter, home).encode())
+    else:
+        change = _plan_entries(adapter, home, path, before)
+    if change.needed:
+        _refuse_unwritable(path)
+    return change
 
 
-def apply_connect(home: Path, change: Change, created: list[str]) -> Path | None:
-    """Write the planned change, with a backup beside it; the backup's path, None when there was no file before."""
-    original = _original(home, change.path, change.before)
-    target = change.path.resolve()
+def _plan_entries(adapter: Adapter, home: Path, path: Path, before: bytes | None) -> Change:
+    wanted = hook_entries.entries(adapter, home)
+    text = _text(before, path, adapter)
+    record = _record(home, path)
+    if by_plugin(text, adapter):
+        return Change(adapter, path, before, _original(home, path, before, adapter), plugin=True)
+    if hook_entries.installed(text, adapter) == wanted:
+        return Change(adapter, path, before, before, tuple(record.get("created", [])))
+    original = _original(home, path, before, adapter)
+    after, created = hook_entries.with_entries(_text(original, path, adapter), adapter, wanted)
+    ending = "\n" if original is None else ""
+    return Change(adapter, path, before, _encoded(after + ending, before), tuple(created))
+
+
+def apply_connect(home: Path, change: Change) -> Path | None:
+    """Write the planned change, with a copy of the file as it was beside it.
+
+    Returns the copy's path, None when there was no file before or it holds nothing but our entries.
+    """
+    if change.plugin:
+        apply_disconnect(home, change)
+        return None
+    path, adapter = change.path, change.adapter
+    original = None if adapter.own_file else _original(home, path, change.before, adapter)
+    target = path.resolve()
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    backup = backup_path(change.path)
+    backup = backup_path(path)
     if original is None:
         backup.unlink(missing_ok=True)
     else:
         replace_file(backup, original, 0o600)
     _write(target, change.after or b"")
-    record = {
-        "settings": str(change.path),
+    entry = {
         "before": None if original is None else _digest(original),
         "after": _digest(change.after or b""),
-        "created": created,
+        "created": list(change.created),
     }
-    write_private(home / "installed.json", json.dumps(record, indent=2) + "\n")
+    _keep_records(home, {**_records(home), str(path): entry})
     return None if original is None else backup
 
 
-def plan_disconnect(home: Path, path: Path) -> Change:
-    """What taking our hooks out of `path` changes. Touches nothing."""
+def plan_disconnect(adapter: Adapter, home: Path) -> Change:
+    """What taking our entries out of the agent's settings changes. Touches nothing."""
+    path = adapter.settings_path()
     before = _bytes(path)
-    return Change(path, before, _original(home, path, before))
+    if adapter.own_file:
+        ours = before is not None and _is_ours(before)
+        return Change(adapter, path, before, None if ours else before)
+    return Change(adapter, path, before, _original(home, path, before, adapter))
 
 
 def apply_disconnect(home: Path, change: Change) -> None:
-    """Write the planned change; a file that connecting made goes again. Backup and record go too."""
+    """Write the planned change; a file that connecting made goes again. Copy and record go too."""
     if change.needed:
         target = change.path.resolve()
         if change.after is None:
@@ -226,7 +152,9 @@ def apply_disconnect(home: Path, change: Change) -> None:
         else:
             _write(target, change.after)
     backup_path(change.path).unlink(missing_ok=True)
-    (home / "installed.json").unlink(missing_ok=True)
+    records = _records(home)
+    if records.pop(str(change.path), None) is not None:
+        _keep_records(home, records)
 
 
 def backup_path(path: Path) -> Path:
@@ -234,29 +162,66 @@ def backup_path(path: Path) -> Path:
     return path.with_name(path.name + ".worklore-backup")
 
 
-def _original(home: Path, path: Path, present: bytes | None) -> bytes | None:
+def connected_adapters(home: Path, adapters: tuple[Adapter, ...]) -> list[Adapter]:
+    """The agents whose settings hold entries of ours, or a record of them."""
+    records = _records(home)
+    found: list[Adapter] = []
+    for adapter in adapters:
+        content = None
+        path = adapter.settings_path()
+        if path.is_file() and os.access(path, os.R_OK):
+            content = path.read_bytes()
+        if str(path) in records or (content is not None and _is_ours(content)):
+            found.append(adapter)
+    return found
+
+
+def _is_ours(content: bytes) -> bool:
+    return MARK.encode() in content.replace(b"\\\\", b"/").replace(b"\\", b"/")
+
+
+# --- the file ------------------------------------------------------------------------------------------------------
+
+
+def _original(home: Path, path: Path, present: bytes | None, adapter: Adapter) -> bytes | None:
     """The settings file without us: byte for byte the old one while nobody else has changed it since."""
     if present is None:
         return None
-    record = _record(home)
-    known = record.get("settings") == str(path)
-    if known and record.get("after") == _digest(present):
+    record = _record(home, path)
+    if record and record.get("after") == _digest(present):
         if record.get("before") is None:
             return None
         kept = _bytes(backup_path(path))
         if kept is not None and _digest(kept) == record.get("before"):
             return kept
-    text = _text(present, path)
-    cleaned = without_hooks(text, record.get("created") if known else None)
+    text = _text(present, path, adapter)
+    cleaned = hook_entries.without_entries(text, adapter, record.get("created") if record else None)
     return present if cleaned == text else _encoded(cleaned, present)
 
 
-def _record(home: Path) -> dict[str, Any]:
+def _record(home: Path, path: Path) -> dict[str, Any]:
+    found: Any = _records(home).get(str(path))
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+
+
+def _records(home: Path) -> dict[str, Any]:
+    """What was written where, by the file's path. Without it our entries are still told by the file they run."""
     try:
         raw: Any = json.loads((home / "installed.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return {}  # without it our entries are still recognised by the file they run
-    return cast("dict[str, Any]", raw) if isinstance(raw, dict) else {}
+        return {}
+    if not isinstance(raw, dict):
+        return {}
+    records = cast("dict[str, Any]", raw)
+    # The first release knew one file, and wrote its record without a name above it.
+    return {str(records["settings"]): records} if "settings" in records else records
+
+
+def _keep_records(home: Path, records: dict[str, Any]) -> None:
+    if records:
+        write_private(home / "installed.json", json.dumps(records, indent=2) + "\n")
+    else:
+        (home / "installed.json").unlink(missing_ok=True)
 
 
 def _encoded(text: str, like: bytes | None) -> bytes:
@@ -282,20 +247,37 @@ def _write(target: Path, content: bytes) -> None:
     replace_file(target, content, mode)
 
 
-def _text(content: bytes | None, path: Path) -> str:
+def _refuse_others(path: Path, content: bytes | None) -> None:
+    if content is not None and content.strip() and not _is_ours(content):
+        raise SettingsRefused(f"{path} is a file of somebody else's: nothing was changed. Move it away and try again")
+
+
+def _refuse_unwritable(path: Path) -> None:
+    """A file that was made read-only is meant to stay as it is, although its folder would let us replace it."""
+    target = path.resolve()
+    if target.exists() and not (target.stat().st_mode & 0o222 and os.access(target, os.W_OK)):
+        raise SettingsRefused(f"{path} is read-only: nothing was changed. Make it writable and try again")
+    folder = next((above for above in target.parents if above.exists()), target.parent)
+    if not os.access(folder, os.W_OK):
+        raise SettingsRefused(f"{path}: its folder is read-only: nothing was changed")
+
+
+def _text(content: bytes | None, path: Path, adapter: Adapter) -> str:
     """The settings as text, checked to be what the agent would read; ``{}`` for no file or an empty one."""
     try:
         text = (content or b"").decode("utf-8-sig")
-        if text.strip():
-            json_text.parse(text)
-        document: Any = json.loads(text) if text.strip() else {}
+        if not (json_text.plain(text) if adapter.comments else text).strip():
+            text += "{}"  # nothing, or nothing but comments
+        json_text.parse(text)
+        parsed: Any = json.loads(json_text.plain(text) if adapter.comments else text)
     except ValueError as error:
         raise SettingsRefused(f"{path} is not JSON ({error}): nothing was changed. Repair it and try again") from None
-    hooks: Any = cast("dict[str, Any]", document).get("hooks", {}) if isinstance(document, dict) else None
+    hooks: Any = cast("dict[str, Any]", parsed).get("hooks", {}) if isinstance(parsed, dict) else None
+    ours = {event.theirs for event in adapter.events}
     if not isinstance(hooks, dict) or not all(
-        isinstance(groups, list) for event, groups in cast("dict[str, Any]", hooks).items() if event in TIMEOUTS
+        isinstance(listed, list) for event, listed in cast("dict[str, Any]", hooks).items() if event in ours
     ):
         raise SettingsRefused(
             f"{path} holds no settings of the agent (its hooks have another form): nothing was changed"
         )
-    return text if text.strip() else "{}"
+    return text

@@ -13,6 +13,10 @@ class NotConnected(Exception):  # noqa: N818 - reads as the state it is
     """This machine has no hub or no token yet."""
 
 
+class HomeUnknown(Exception):  # noqa: N818 - reads as the state it is
+    """The system names no folder for this user."""
+
+
 @dataclass(frozen=True)
 class Config:
     """What connects this machine to its hub. The token never shows in a repr.
@@ -33,10 +37,20 @@ class Config:
         return int(value) if value.isdecimal() else default
 
 
+def user_home() -> Path:
+    """The user's folder. HomeUnknown where neither the environment nor the system names one."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise HomeUnknown(
+            "this user has no home folder: neither HOME nor the system's list of users names one"
+        ) from None
+
+
 def client_home() -> Path:
     """``WORKLORE_HOME``, else ``.worklore`` in the user's folder; absolute."""
     chosen = os.environ.get("WORKLORE_HOME")
-    return Path(chosen).absolute() if chosen else Path.home() / DEFAULT_HOME
+    return Path(chosen).absolute() if chosen else user_home() / DEFAULT_HOME
 
 
 def load(home: Path) -> Config:
@@ -67,7 +81,7 @@ def save(config: Config) -> None:
 
 def prepare_home(home: Path) -> None:
     """Make the home and its folders with owner-only rights, also where they were wider."""
-    for folder in (home, home / "spool", home / "locks"):
+    for folder in (home, home / "spool", home / "locks", home / "last"):
         folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         folder.chmod(PRIVATE_FOLDER)
 

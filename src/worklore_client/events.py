@@ -29,14 +29,24 @@ else:
 SEPARATOR = "\\" if sys.platform == "win32" else "/"
 
 ASKING = ("SessionStart", "UserPromptSubmit", "PreToolUse")
-NOTING = ("Stop", "PreCompact")
+NOTING = ("Stop", "SubagentStop", "PreCompact", "PostCompact", "SessionEnd")
+TRAILING = ("PostToolUse", "PostToolUseFailure")
+"""After a tool: noted at most every `TRAIL_SECONDS`, since all that was done since is read from the transcript then."""
+KEEPING = ("Said",)
+"""What an agent without a transcript of use says in the event itself: taken over by a process of its own."""
+
+TRAIL_SECONDS = 15
 SWITCH = "WORKLORE_HOOKS"
 """Environment variable: ``off`` silences every hook, as in the commands the flusher itself starts."""
 
 LOG_LIMIT = 262_144
 _QUOTE, _BACKSLASH = 0x22, 0x5C
-_NEEDED = ("session_id", "hook_event_name")
-_MEMBERS = ("session_id", "transcript_path", "cwd", "hook_event_name", "trigger", "stop_hook_active")
+_HIGH, _LOW = range(0xD800, 0xDC00), range(0xDC00, 0xE000)
+"""The two halves of a surrogate pair."""
+_ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
+_TRANSCRIPT, _EVENT_NAME = "transcript_path", "hook_event_name"
+_NAMES = "session_id," + _TRANSCRIPT + ",{event},"
+"""What the members that matter are called, unless the command line says otherwise: see `run`."""
 
 
 class Silent(Exception):  # noqa: N818 - not an error to the agent: the hook ends quietly with this code in its log
@@ -130,12 +140,28 @@ def _value_end(raw: bytes, at: int) -> int:
 
 
 def text_of(raw: bytes) -> str:
-    """A JSON string's text where that takes no parser: "" for anything else or with escapes beyond backslashes."""
+    """A JSON string's text, "" for anything that is none. Half a surrogate pair, which no path holds, is U+FFFD."""
     if raw[:1] != b'"':
         return ""
-    inner = raw[1:-1].decode("utf-8", "replace")
-    parts = inner.split("\\\\")
-    return "" if any("\\" in part for part in parts) else "\\".join(parts)
+    text, *parts = raw[1:-1].decode("utf-8", "replace").split("\\")
+    high = 0
+    while parts:
+        part = parts.pop(0)
+        if part == "" and parts:  # two backslashes in a row
+            text += "\\" + parts.pop(0)
+        elif part[:1] == "u":
+            try:
+                code = int(part[1:5], 16)
+            except ValueError:
+                return ""
+            if high and code in _LOW:
+                text, code = text[:-1], 0x10000 + (high - _HIGH.start) * len(_LOW) + code - _LOW.start
+            high = code if code in _HIGH and not part[5:] else 0
+            text += ("\ufffd" if code in _HIGH or code in _LOW else chr(code)) + part[5:]
+        else:
+            text += _ESCAPED.get(part[:1], part[:1]) + part[1:]
+        high = high if part[:1] == "u" else 0
+    return text
 
 
 def quoted(text: str) -> bytes:
@@ -187,6 +213,8 @@ def log(home: str, event: str, code: str) -> None:
 def note_growth(home: str, agent: str, event: str, found: dict[str, bytes], folder: str) -> None:
     """Leave a note that a transcript has grown. No content: the transcript itself is read by the flusher.
 
+    `found` holds ``session_id`` and ``transcript_path``, each as a JSON string.
+
     Each note is a file of its own, renamed into place whole, so that any number of hooks can write at once and a
     killed one leaves nothing half read.
     """
@@ -199,13 +227,41 @@ def note_growth(home: str, agent: str, event: str, found: dict[str, bytes], fold
         raise Silent("not-connected") from None
     name = f"{spool}{SEPARATOR}{time.time_ns():020d}-{system.getpid()}"
     fields = [b'"agent":' + quoted(agent), b'"event":' + quoted(event), b'"folder":' + quoted(folder)]
-    fields += [quoted(key) + b":" + found[key] for key in _MEMBERS if key in found]
+    fields += [quoted(key) + b":" + found[key] for key in ("session_id", _TRANSCRIPT)]
     handle = system.open(name + ".part", system.O_WRONLY | system.O_CREAT | system.O_EXCL, 0o600)
     try:
         system.write(handle, b"{" + b",".join(fields) + b"}\n")
     finally:
         system.close(handle)
     system.replace(name + ".part", name + ".note")
+
+
+def noted_lately(home: str, session: bytes) -> bool:
+    """True when a tool's end was noted within `TRAIL_SECONDS` for this session; else it counts as noted now.
+
+    A session is told by one of sixteen files, so that they stay as many; two that share one take turns.
+    """
+    path = home + SEPARATOR + "locks" + SEPARATOR + "trail-" + str(sum(session) % 16)
+    try:
+        if 0 <= time.time() - system.stat(path).st_mtime < TRAIL_SECONDS:
+            return True
+        system.utime(path)
+    except FileNotFoundError:
+        try:
+            system.close(system.open(path, system.O_WRONLY | system.O_CREAT, 0o600))
+        except FileNotFoundError:
+            raise Silent("not-connected") from None
+    return False
+
+
+def mark(home: str, agent: str, what: str) -> None:
+    """Remember by a file's time when `what` last went well for an agent: `worklore doctor` tells of it."""
+    path = home + SEPARATOR + "last" + SEPARATOR + agent + "." + what
+    try:
+        system.close(system.open(path, system.O_WRONLY | system.O_CREAT, 0o600))
+        system.utime(path)
+    except OSError:
+        return  # connecting makes the folder; without it, or where it is read-only, nothing is remembered
 
 
 def waiting(home: str) -> bool:
@@ -218,43 +274,94 @@ def waiting(home: str) -> bool:
 
 def start_flusher(home: str) -> None:
     """Start ``python <this package> HOME flush`` in a session of its own, holding none of the agent's pipes."""
+    start_detached(home, ["flush"])
+
+
+def start_detached(home: str, action: "list[str]", *, with_stdin: bool = False) -> None:
+    """Start ``python <this package> HOME`` with an action, detached; it holds our standard input where it is to."""
     package = __file__.rpartition(SEPARATOR)[0]
-    command = [sys.executable, "-I", "-S", package, home, "flush"]
+    command = [sys.executable, "-I", "-S", package, home, *action]
     if sys.platform == "win32":
         import subprocess  # noqa: PLC0415 - Windows has no cheaper way to detach
 
         null, flags = subprocess.DEVNULL, subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
-        subprocess.Popen(command, stdin=null, stdout=null, stderr=null, creationflags=flags)  # noqa: S603 - our own code
+        given = None if with_stdin else null
+        subprocess.Popen(command, stdin=given, stdout=null, stderr=null, creationflags=flags)  # noqa: S603 - our own code
     else:
-        null = [(system.POSIX_SPAWN_OPEN, handle, "/dev/null", system.O_RDWR, 0) for handle in (0, 1, 2)]
+        closed = (1, 2) if with_stdin else (0, 1, 2)
+        null = [(system.POSIX_SPAWN_OPEN, handle, "/dev/null", system.O_RDWR, 0) for handle in closed]
         system.posix_spawn(sys.executable, command, VARIABLES, file_actions=null, setsid=True)
 
 
-def run(home: str, agent: str, event: str) -> None:
-    """One event from stdin to its end. Raises Silent for everything that is foreseen to go wrong."""
-    if environment(SWITCH) == "off":
+def folder_of(agent: str, found: dict[str, bytes]) -> str:
+    """The folder that the agent works in. Claude Code's variable says more than the event, to its own hooks alone."""
+    told = environment("CLAUDE_PROJECT_DIR") if agent == "claude-code" else ""
+    told = told or text_of(found.get("cwd", b""))
+    roots = found.get("workspace_roots", b"")[1:].lstrip()
+    if not told and roots[:1] == b'"':
+        told = text_of(roots[: _string_end(roots, 0)])
+    return told or system.getcwd()
+
+
+def run(home: str, agent: str, event: str, names: str) -> None:
+    """One event from stdin to its end. Raises Silent for everything that is foreseen to go wrong.
+
+    `names` tells what the agent calls the members that matter: session, transcript, the event itself, "" where it says
+    none, and the answer, "" where that stands beside the event's name.
+    """
+    if environment(SWITCH) == "off" or not home:
         return
-    if event not in ASKING and event not in NOTING:
+    if event in KEEPING:
+        start_detached(home, ["said", agent, names.partition(",")[0]], with_stdin=True)
+        return
+    if event not in ASKING and event not in NOTING and event not in TRAILING:
         raise Silent("unknown-event")
     raw = sys.stdin.buffer.read()
     try:
         found = members(raw)
     except ValueError:
         raise Silent("not-json") from None
-    for name in _NEEDED if event in ASKING else (*_NEEDED, "transcript_path"):
-        if found.get(name, b"")[:1] != b'"' or found[name] == b'""':
-            raise Silent("missing-" + name)
-    if text_of(found["hook_event_name"]) != event:
+    session, transcript, own_name, _ = names.split(",")
+    if found.get(session, b"")[:1] != b'"' or found[session] == b'""':
+        raise Silent("missing-" + session)
+    if own_name and _EVENT_NAME not in found:
+        raise Silent("missing-" + _EVENT_NAME)
+    if own_name and text_of(found[_EVENT_NAME]) != own_name:
         raise Silent("wrong-event")
-    folder = environment("CLAUDE_PROJECT_DIR") or text_of(found.get("cwd", b"")) or system.getcwd()
-    if event in NOTING:
-        note_growth(home, agent, event, found, folder)
-        start_flusher(home)
+    if event in ASKING:
+        ask_hub(home, agent, event, raw, folder_of(agent, found))
+    else:
+        about = {"session_id": found[session], _TRANSCRIPT: found.get(transcript, b"")}
+        note_event(home, agent, event, about, folder_of(agent, found))
+
+
+def note_event(home: str, agent: str, event: str, about: dict[str, bytes], folder: str) -> None:
+    """Note that the transcript has grown, and have it sent. `about` is what `note_growth` finds."""
+    if about[_TRANSCRIPT] == b"null":
+        return  # a session that the agent keeps no transcript of
+    if about[_TRANSCRIPT][:1] != b'"' or about[_TRANSCRIPT] == b'""':
+        raise Silent("missing-" + _TRANSCRIPT)
+    if event in TRAILING and noted_lately(home, about["session_id"]):
         return
+    note_growth(home, agent, event, about, folder)
+    start_flusher(home)
+
+
+def worded(names: str, text: bytes) -> bytes:
+    """What to print to tell the agent `text`, a JSON string, where the hub has not worded it; `names` as for `run`."""
+    _, _, own_name, answer = names.split(",")
+    if answer:
+        return b"{" + quoted(answer) + b":" + text + b"}"
+    return b'{"hookSpecificOutput":{"hookEventName":' + quoted(own_name) + b',"additionalContext":' + text + b"}}"
+
+
+def ask_hub(home: str, agent: str, event: str, raw: bytes, folder: str) -> None:
+    """Print what the hub has to say to the event."""
     from worklore_client.ask import prompt_memory  # noqa: PLC0415 - a note needs neither sockets nor the project
 
     try:
         prompt_memory(home, agent, event, raw, folder)
+        mark(home, agent, "recall")
     finally:
         if event == "SessionStart" and waiting(home):
             start_flusher(home)
@@ -262,9 +369,9 @@ def run(home: str, agent: str, event: str) -> None:
 
 def main(arguments: list[str]) -> None:
     """Run the hook and leave the process with 0, whatever happened."""
-    home, agent, event = (*arguments[1:4], "", "", "")[:3]
+    home, agent, event, names = (*arguments[1:5], "", "", "", "")[:4]
     try:
-        run(home, agent, event)
+        run(home, agent, event, names or _NAMES.format(event=event))
     except Silent as end:
         log(home, event[:40], end.code)
     except Exception as error:  # noqa: BLE001 - the agent must never be disturbed; the kind of error is in the log

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, cast
 
 from worklore_client import checkpoints
 from worklore_client import config as configuration
-from worklore_client.events import log
+from worklore_client.events import log, mark
 from worklore_client.identity import identity
 from worklore_client.spool import (
     FlushState,
@@ -186,6 +186,7 @@ def _send_group(run: Run, notes: list[Note]) -> None:
     else:
         run.sent[newest.key] = newest
         run.state.succeeded()
+        mark(str(run.home), newest.agent, "capture")
     newest.path.unlink(missing_ok=True)
 
 

@@ -1,4 +1,8 @@
-"""Editing JSON as text: a member or an item goes in or out and every other byte stays as its owner wrote it."""
+"""Editing JSON as text: a member or an item goes in or out and every other byte stays as its owner wrote it.
+
+Comments and a comma after the last item, which some programs allow in their settings, are passed over as white space;
+whether they are allowed is for the caller to say.
+"""
 
 import json
 import re
@@ -8,6 +12,8 @@ from typing import Any
 _SPACE = re.compile(r"[ \t\r\n]*")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _SCALAR = re.compile(r"[^\s,\]}]+")
+_BESIDE = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\r\n]*|/\*.*?\*/', re.DOTALL)
+_LAST_COMMA = re.compile(r'"(?:[^"\\]|\\.)*"|,(?=[ \t\r\n]*[\]}])', re.DOTALL)
 
 
 @dataclass
@@ -32,8 +38,23 @@ class Node:
         return None if place is None else self.items[place]
 
 
+def plain(text: str) -> str:
+    """`text` with spaces in the place of comments and of commas after a last item: as long as it was."""
+    return _LAST_COMMA.sub(_spaces, _uncommented(text))
+
+
+def _uncommented(text: str) -> str:
+    return _BESIDE.sub(_spaces, text) if "/" in text else text
+
+
+def _spaces(match: re.Match[str]) -> str:
+    found = match.group()
+    return found if found.startswith('"') else re.sub(r"[^\r\n]", " ", found)
+
+
 def parse(text: str) -> Node:
     """The tree of `text`. ValueError, with line and column, when it is not JSON (or nested beyond reason)."""
+    text = plain(text)
     try:
         json.loads(text)
         node, _ = _value(text, _past_space(text, 0))
@@ -94,6 +115,8 @@ def append(text: str, container: Node, value: Any, key: str | None = None) -> st
         at, end = container.start + 1, container.end - 1
         opening = newline + margin if many_lines else ""
         closing = newline + _margin(text, container.start) if many_lines else ""
+        if text[at:end].strip():  # a comment: it stays, behind what goes in
+            end, closing = at, ""
     written = json.dumps(value, ensure_ascii=False, indent=unit if many_lines else None)
     if key is not None:
         written = f"{json.dumps(key, ensure_ascii=False)}: {written}"
@@ -104,10 +127,23 @@ def remove(text: str, container: Node, place: int) -> str:
     """`text` without one item or member and the comma that belonged to it."""
     items, starts = container.items, container.starts
     if place + 1 < len(items):
-        return text[: starts[place]] + text[starts[place + 1] :]
-    start = items[place - 1].end if place else container.start + 1
-    end = items[place].end if place else container.end - 1
-    return text[:start] + text[end:]
+        between = text[items[place].end : starts[place + 1]]
+        if between.strip() == ",":
+            return text[: starts[place]] + text[starts[place + 1] :]
+        comma = plain(text).index(",", items[place].end)  # a comment stands between them: it stays
+        return text[: starts[place]] + text[items[place].end : comma] + text[comma + 1 :]
+    if place:
+        before = text[items[place - 1].end : starts[place]]
+        if before.strip() == ",":
+            return text[: items[place - 1].end] + text[items[place].end :]
+        comma = plain(text).index(",", items[place - 1].end)
+        return text[:comma] + text[comma + 1 : starts[place]] + text[items[place].end :]
+    before, after = text[container.start + 1 : starts[0]], text[items[0].end : container.end - 1]
+    comma = _uncommented(text)[items[0].end : container.end - 1].find(",")
+    if comma >= 0:
+        after = after[:comma] + after[comma + 1 :]
+    kept = before.rstrip(" \t\r\n") + after if (before + after).strip() else ""
+    return text[: container.start + 1] + kept + text[container.end - 1 :]
 
 
 def _space_before(text: str, at: int) -> str:

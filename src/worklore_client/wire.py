@@ -72,6 +72,11 @@ class Hub:
         """POST `body` as JSON; the parsed answer."""
         return self._request("POST", path, json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"))
 
+    def patch(self, path: str, body: Mapping[str, Any], *, version: int) -> dict[str, Any]:
+        """PATCH a row that is to be of that version; the row as it is then."""
+        content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+        return self._parsed(*self.exchange("PATCH", path, content, {"If-Match": f'"{version}"'}))
+
     def _request(self, method: str, path: str, body: bytes | None) -> dict[str, Any]:
         return self._parsed(*self.exchange(method, path, body))
 
@@ -97,12 +102,22 @@ class Hub:
             raise HubUnreachable(f"{self.url} did not answer within {self._timeout:g} seconds") from None
         except http.client.HTTPException as error:
             raise HubUnreachable(f"what answers at {self.url} is no hub ({type(error).__name__})") from None
+        except ssl.SSLCertVerificationError as error:
+            why = error.verify_message or "it cannot be verified"
+            raise HubUnreachable(
+                f"the certificate of {self.url} is refused: {why}. "
+                "--ca-file names the certificate authority of a hub that has one of its own"
+            ) from None
         except OSError as error:
             raise HubUnreachable(f"{self.url} cannot be reached ({error.strerror or type(error).__name__})") from None
 
     def _connection(self) -> http.client.HTTPConnection:
         if self._tls:
-            context = ssl.create_default_context(cafile=self._ca_file or None)
+            try:
+                context = ssl.create_default_context(cafile=self._ca_file or None)
+            except OSError as error:
+                why = error.strerror or "it holds no certificate"
+                raise HubUnreachable(f"the certificate authority {self._ca_file} cannot be read ({why})") from None
             return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout, context=context)
         host = "127.0.0.1" if self._host == "localhost" else self._host
         return http.client.HTTPConnection(host, self._port, timeout=self._timeout)

@@ -4,13 +4,16 @@ import contextlib
 import hashlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -18,6 +21,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 
 import worklore_client
+from worklore_client.adapters import BY_NAME
 from worklore_client.config import Config, save
 
 HOOK = Path(worklore_client.__file__).parent / "hook.py"
@@ -40,7 +44,10 @@ class PretendedHub:
     url: str = ""
     mode: str = "ok"
     code: str = "SETUP-CODE-1"
+    version: str = field(default_factory=lambda: version("worklore"))
     slow: float = 10.0
+    clock: float = 0.0
+    agents: set[str] = field(default_factory=lambda: set(BY_NAME))
     requests: list[Request] = field(default_factory=list)
     cursors: dict[tuple[str, str, str], tuple[int, str]] = field(default_factory=dict)
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -51,6 +58,10 @@ class PretendedHub:
     known: set[str] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
     released: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def now(self) -> str:
+        return datetime.fromtimestamp(time.time() + self.clock, UTC).isoformat()
 
     def asked(self, path: str) -> list[Request]:
         return [request for request in self.requests if path in request.path]
@@ -84,11 +95,13 @@ class PretendedHub:
         path = urlsplit(request.path)
         body = json.loads(request.body) if request.body and "/hooks/" not in path.path else {}
         if path.path == "/healthz":
-            return 200, {"status": "ok", "version": "0.0"}
+            return 200, {"status": "ok", "version": self.version, "time": self.now}
         if path.path == "/api/v1/auth/setup":
             return self.setup(body)
         if request.headers.get("authorization", "").removeprefix("Bearer ") not in self.tokens:
             return 401, {"code": "token-invalid", "detail": "The token is not valid"}
+        if "/hooks/" in path.path and path.path.split("/")[-2] not in self.agents:
+            return 404, {"code": "hook-unknown", "detail": "There is no such hook"}
         if "/hooks/" in path.path:
             return 200, (ANSWER % path.path.rpartition("/")[2]).encode()
         if path.path == "/api/v1/recall" and not (body["identity"] is None or body["identity"]["path"] in self.known):
@@ -152,9 +165,11 @@ def handler(hub: PretendedHub) -> type[BaseHTTPRequestHandler]:
 
 
 @contextlib.contextmanager
-def serving(hub: PretendedHub, port: int = 0) -> Iterator[ThreadingHTTPServer]:
-    server = ThreadingHTTPServer(("127.0.0.1", port), handler(hub))
-    hub.url = f"http://127.0.0.1:{server.server_port}"
+def serving(hub: PretendedHub, port: int = 0, address: str = "127.0.0.1") -> Iterator[ThreadingHTTPServer]:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    kind = type("Server", (ThreadingHTTPServer,), {"address_family": family})
+    server = kind((address, port), handler(hub))
+    hub.url = f"http://{f'[{address}]' if ':' in address else address}:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

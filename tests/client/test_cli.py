@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,13 +11,20 @@ from typing import Any
 
 import pytest
 
+from worklore_cli import hook_log
 from worklore_cli import main as cli
 from worklore_cli.replaying import prompt_of
+from worklore_client.adapters import ADAPTERS, CLAUDE_CODE
 from worklore_client.spool import FlushState
 
 from .conftest import TOKEN, PretendedHub, record, waited, write_records
 
 Run = Callable[..., tuple[int, str, str]]
+CHECKS = [
+    *("hub", "versions", "clock", "token", "memory", "project"),
+    *("claude-code hooks", "claude-code recall", "claude-code capture"),
+    *("spool", "last flush", "cache", "audit", "hook log"),
+]
 
 
 @pytest.fixture
@@ -24,7 +32,8 @@ def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A user's home without any trace of us."""
     home = tmp_path / "kim"
     (home / ".claude").mkdir(parents=True)
-    for name in ("WORKLORE_HOME", "CLAUDE_CONFIG_DIR", "CLAUDE_PROJECT_DIR", "WORKLORE_HOOKS"):
+    moving = [adapter.variable for adapter in ADAPTERS if adapter.variable]
+    for name in ("WORKLORE_HOME", "CLAUDE_PROJECT_DIR", "WORKLORE_HOOKS", *moving):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.chdir(home)
@@ -55,7 +64,7 @@ def test_connect_writes_proves_and_disconnect_leaves_no_trace(worklore: Run, use
     status, said, wrong = worklore("connect", hub.url, "--code", hub.code, "--yes")
     assert (status, wrong) == (0, "")
     assert "kim@example.com" in said
-    assert "Round trip through the hook" in said
+    assert "round trip through the hook" in said
     assert hub.asked("/hooks/claude-code/SessionStart")
     config = user / ".worklore" / "config"
     assert config.stat().st_mode & 0o777 == 0o600
@@ -159,9 +168,7 @@ def test_doctor_is_content_and_then_is_not(worklore: Run, user: Path, hub: Prete
     status, said, _ = worklore("doctor", "--json")
     assert status == 0
     checks = {check["name"]: check["state"] for check in json.loads(said)["checks"]}
-    assert checks == dict.fromkeys(
-        ["hub", "token", "memory", "hooks", "spool", "last flush", "audit", "hook log"], "ok"
-    )
+    assert checks == dict.fromkeys(CHECKS, "ok")
     assert worklore("status")[0] == 0
     assert "belongs to no project yet" in worklore("doctor")[1]
     hub.known.add(str(user))
@@ -195,6 +202,56 @@ def test_doctor_shows_what_the_hooks_kept_to_themselves(worklore: Run, user: Pat
     assert "old" not in checks["hook log"]["detail"]
     assert checks["last flush"]["state"] == "warning"
     assert (checks["spool"]["state"], status) == ("failure", 1)
+
+
+def test_doctor_notices_a_clock_that_is_wrong_and_a_release_that_is_another(
+    worklore: Run, user: Path, hub: PretendedHub
+) -> None:
+    assert worklore("connect", hub.url, "--code", hub.code)[0] == 0
+    for version, hint in (("99.1.0", "Upgrade this client"), ("0.0.9", "Upgrade the hub"), ("", "")):
+        hub.version, hub.clock = version, 7200.0
+        status, said, _ = worklore("doctor", "--json")
+        checks = {check["name"]: check for check in json.loads(said)["checks"]}
+        assert status == 0  # it works all the same
+        assert hint in checks["versions"]["hint"]
+        assert checks["versions"]["state"] == ("warning" if hint else "ok")
+        assert checks["clock"]["state"] == "warning"
+        assert "120 minutes behind the hub's" in checks["clock"]["detail"]
+
+
+def test_the_log_tells_who_gave_up_and_what_to_do(worklore: Run, user: Path, hub: PretendedHub) -> None:
+    home = user / ".worklore"
+    home.mkdir()
+    (home / "hook.log.1").write_text("2026-03-01T10:00:00Z Stop old-code\nrubbish\n")
+    (home / "hook.log").write_text(
+        "2026-03-02T10:00:00Z UserPromptSubmit hub-timeout\n2026-03-03T10:00:00Z flush hub-unreachable\n"
+    )
+    status, said, _ = worklore("log")
+    assert status == 0
+    assert [line.split()[2] for line in said.splitlines()] == ["old-code", "hub-timeout", "hub-unreachable"]
+    assert "is it running" in said
+    assert worklore("log", "--event", "flush")[1].count("\n") == 1
+    assert json.loads(worklore("log", "--json", "-n", "1")[1]) == [
+        {"time": "2026-03-03T10:00:00Z", "event": "flush", "code": "hub-unreachable"}
+    ]
+    assert worklore("log", "-n", "0")[1] == "No hook has given up\n"
+
+
+def test_the_log_is_followed_over_its_turn(tmp_path: Path) -> None:
+    log = tmp_path / "hook.log"
+    log.write_text("2026-03-01T10:00:00Z Stop old\n")
+    lines = hook_log.follow(tmp_path)
+    seen: list[str] = []
+    reader = threading.Thread(target=lambda: seen.extend(next(lines).code for _ in range(2)))
+    reader.start()
+    time.sleep(0.2)
+    with log.open("a") as file:
+        file.write("2026-03-01T10:00:01Z Stop first\n2026-03-01T10:00:02Z Stop half")
+    assert waited(lambda: seen == ["first"])
+    log.replace(tmp_path / "hook.log.1")
+    log.write_text("2026-03-01T10:00:03Z Stop turned\n")
+    reader.join(5)
+    assert seen == ["first", "turned"]
 
 
 def test_doctor_notices_hooks_that_cannot_run(worklore: Run, user: Path, hub: PretendedHub) -> None:
@@ -253,10 +310,29 @@ def test_disconnect_keeps_and_names_what_was_not_sent(worklore: Run, user: Path,
     assert TOKEN not in said
 
 
+def tools() -> list[dict[str, Any]]:
+    """A command that runs, and one that fails."""
+    used = [
+        {"type": "tool_use", "id": f"t{n}", "name": name, "input": {"command": "ls"}}
+        for n, name in enumerate(("Bash", "Read"))
+    ]
+    ended = [{"type": "tool_result", "tool_use_id": f"t{n}", "content": "x", "is_error": n == 1} for n in range(2)]
+    calls = {
+        "type": "assistant",
+        "uuid": "calls",
+        "sessionId": "s-1",
+        "message": {"role": "assistant", "content": used},
+    }
+    results = {"type": "user", "uuid": "results", "sessionId": "s-1", "message": {"role": "user", "content": ended}}
+    return [calls, results]
+
+
 def session(turns: int) -> list[dict[str, Any]]:
     records: list[dict[str, Any]] = [{"type": "file-history-snapshot", "messageId": "m", "snapshot": {}}]
     for turn in range(turns):
         records += [record(2 * turn), record(2 * turn + 1, kind="assistant"), {"type": "progress", "data": {}}]
+        if turn == 0:
+            records += tools()
         if turn == 1:
             records.append({"type": "system", "subtype": "compact_boundary", "uuid": "boundary", "sessionId": "s-1"})
             summary = record(900, "This session is continued from an earlier one")
@@ -274,8 +350,10 @@ def test_replay_drives_the_real_hooks_and_twice_doubles_nothing(worklore: Run, u
     sums = json.loads(said)
     assert status == 0, said
     assert (sums["sessions"], sums["prompts"], sums["failures"], sums["drained"]) == (1, 4, 0, True)
-    assert sums["hooks"] == 1 + 4 + 4 + 1  # SessionStart, prompts, Stops, one PreCompact
-    assert sums["windows"] == len(hub.records) == 10
+    assert sums["hooks"] == 1 + 4 + 4 + 2 + 3 + 1  # the start, prompts, Stops, a compaction, three of tools, the end
+    ran = {event: times["p50"] > 0 for event, times in sums["by_event"].items()}
+    assert ran == dict.fromkeys([event.name for event in CLAUDE_CODE.events if event.name != "SubagentStop"], True)
+    assert sums["windows"] == len(hub.records) == 12
     assert sums["injected_tokens"] > 0
     assert sums["silent"] == {}
     assert hub.malformed == 1
@@ -286,7 +364,7 @@ def test_replay_drives_the_real_hooks_and_twice_doubles_nothing(worklore: Run, u
     status, said, _ = worklore("replay", str(recorded))
     assert status == 0
     assert "0 memories stored" in said
-    assert len(hub.records) == 10
+    assert len(hub.records) == 12
     assert not list((user / ".worklore" / "replay").iterdir())
 
 

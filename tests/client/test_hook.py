@@ -30,11 +30,12 @@ ALLOWED = {
     "PreToolUse": OURS | {"worklore_client.ask", "worklore_client.project", "_socket"},
     "Stop": OURS,
     "PreCompact": OURS,
+    "PostToolUse": OURS,
 }
 ASKING = ["SessionStart", "UserPromptSubmit", "PreToolUse"]
 
 
-@pytest.mark.parametrize("event", ALLOWED)
+@pytest.mark.parametrize("event", [*ALLOWED, "Said"])
 def test_a_hook_loads_exactly_the_modules_it_may(machine: Machine, event: str) -> None:
     # The hook leaves by _exit; the stand-in reports what is loaded at that moment.
     script = (
@@ -49,7 +50,7 @@ def test_a_hook_loads_exactly_the_modules_it_may(machine: Machine, event: str) -
     )
     status, *modules = ran.stderr.decode().split()
     assert status == "0"
-    assert set(modules) - set(BARE) == ALLOWED[event]
+    assert set(modules) - set(BARE) == ALLOWED.get(event, OURS)
     assert machine.log() == ""
 
 
@@ -131,7 +132,7 @@ BAD_INPUT = {
 @pytest.mark.parametrize("text", BAD_INPUT)
 def test_bad_input_is_silence_and_a_code(machine: Machine, hub: PretendedHub, event: str, text: str) -> None:
     expected = BAD_INPUT[text]
-    if event in {"Stop", "PreCompact"} and expected == "wrong-event":
+    if event not in ASKING and expected == "wrong-event":
         text = text.replace("Teatime", "SessionStart")
     ran = machine.run(event, stdin=text.replace("%s", event).encode())
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"", b"")
@@ -276,6 +277,12 @@ def test_the_scanner_takes_any_bytes(raw: bytes) -> None:
 @given(st.text(alphabet=st.characters(min_codepoint=32, exclude_categories=["Cs"])))
 def test_quoted_text_is_json(text: str) -> None:
     assert json.loads(events.quoted(text)) == text
+
+
+@settings(deadline=None)
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"]) | st.sampled_from('\\"/u😀')), st.booleans())
+def test_a_text_is_read_as_a_parser_reads_it(text: str, ascii_only: bool) -> None:
+    assert events.text_of(json.dumps(text, ensure_ascii=ascii_only).encode()) == text
 
 
 @pytest.mark.parametrize(

@@ -20,12 +20,11 @@ from worklore.memory.brief import CHECK_SESSION, Asker, Telling, bearing, brief,
 from worklore.memory.capture import CursorOf, cursor, ensure_session, session_of
 from worklore.memory.warn.warning import Log, before_running, write_down_warnings
 from worklore.ops.audit_chain import HandedOut
+from worklore.surfaces.answers import ANSWERS, SESSION_MEMBERS
 from worklore.surfaces.http import Gateway, read_body
 from worklore.work.identity import Folder, find_project
 
-AGENTS: Final = frozenset({"claude-code"})
 BEFORE_A_TOOL: Final = "PreToolUse"
-EVENTS: Final = frozenset({"SessionStart", "UserPromptSubmit", BEFORE_A_TOOL})
 CLOCK_FAULT: Final = timedelta(days=3650)
 """A clock that differs more from the hub's is none."""
 AN_EVENT: Final = {
@@ -66,11 +65,12 @@ def routes(gateway: Gateway, newest: Callable[[], HandedOut | None]) -> APIRoute
     async def hook(request: Request, agent: str, event: str) -> Response:
         """Answer an agent's hook: the body is what the agent gave the hook, the answer what the hook prints."""
         await gateway.admit(request, "memory:read")
-        if agent not in AGENTS or event not in EVENTS:
+        form = ANSWERS.get(agent, {}).get(event)
+        if form is None:
             raise NotFoundError(f"There is no hook {named(event)} of {named(agent)}.", code="hook-unknown")
         given = _given(await read_body(request))
         folder = _folder(request, given)
-        session = _text(given, "session_id")[:200] or "unknown"
+        session = next(filter(None, (_text(given, name) for name in SESSION_MEMBERS)), "unknown")[:200]
         told_at = _clock(request)
 
         def look_up(ctx: ReadContext) -> tuple[_Answer, Telling] | None:
@@ -102,10 +102,9 @@ def routes(gateway: Gateway, newest: Callable[[], HandedOut | None]) -> APIRoute
             finally:
                 under_way.turns.difference_update(found.names)
 
-        answer = {"hookSpecificOutput": {"hookEventName": event, "additionalContext": found.text}}
         headers = {"x-worklore-tokens": str(found.tokens)}
         # The agent waits for the text, not for the note of it.
-        return Response(orjson.dumps(answer), headers=headers, background=BackgroundTask(noted))
+        return Response(orjson.dumps(form(found.text)), headers=headers, background=BackgroundTask(noted))
 
     @router.get(
         "/capture",

@@ -2,6 +2,10 @@
 
 In order of trust: the normalised git remote, the root commit, a committed marker, and last the folder's path on one
 machine. Worktrees, renamed folders and clones by another protocol resolve to the same project.
+
+Two remotes with one root commit are a repository that has moved, or a fork: a template may be the root of many clients'
+repositories, and what one of them says must not be told to another. So a folder whose remote nobody knows belongs to
+the project of its root commit only where that one has no remote, or where the folder itself is known as the project's.
 """
 
 import re
@@ -130,9 +134,23 @@ def find_project(ctx: ReadContext, folder: Folder) -> Project | None:
         if ctx.principal.clients is not None:
             found = found.where(PROJECTS.visible(ctx.principal))
         project = ctx.session.scalars(found).one_or_none()
-        if project is not None:
+        if project is not None and not (kind is IdentityKind.root_commit and _is_fork(ctx, project, folder)):
             return project
     return None
+
+
+def _is_fork(ctx: ReadContext, project: Project, folder: Folder) -> bool:
+    """True where the folder has a remote, and the project another, and the folder is not known as the project's."""
+    if not folder.remote or normalised_remote(folder.remote) is None:
+        return False
+    known = dict(keys_of(folder, ctx.principal.machine_id))
+    others = select(ProjectIdentity.kind, ProjectIdentity.value).where(
+        ProjectIdentity.project_id == project.id,
+        ProjectIdentity.kind.in_((IdentityKind.remote, IdentityKind.path)),
+    )
+    held = [(kind, value) for kind, value in ctx.session.execute(others)]
+    has_remote = any(kind is IdentityKind.remote for kind, _ in held)
+    return has_remote and (IdentityKind.path, known[IdentityKind.path]) not in held
 
 
 def identify(ctx: Context, body: Folder) -> FoundProject:
