@@ -209,9 +209,9 @@ def note_growth(home: str, agent: str, event: str, found: dict[str, bytes], fold
 
 
 def waiting(home: str) -> bool:
-    """True when the spool holds a note."""
+    """True when the spool holds something for the flusher: notes, operations, wishes for what is kept here."""
     try:
-        return any(name.endswith(".note") for name in system.listdir(home + SEPARATOR + "spool"))
+        return any(name.endswith((".note", ".op", "refresh")) for name in system.listdir(home + SEPARATOR + "spool"))
     except FileNotFoundError:
         return False
 

@@ -12,6 +12,7 @@ from worklore.identity.roles import Role
 from worklore.identity.token import TokenKind
 from worklore.surfaces import sync
 from worklore.surfaces.sync import digest_of
+from worklore.tracking.vendor import EXAMPLE
 
 TALK = ("The backup of nas-07 fails with 0x80070035", "The share was renamed; the job has the new path now")
 
@@ -77,6 +78,8 @@ def test_a_machine_takes_along_all_that_agents_read(
     work = {"project_id": project, "title": "Replace the share", "description": "password: Geheim77x"}
     item = api.post("/work-items", json=work).json()
     api.put(f"/project-configuration/by-project/{project}", json={"git_branch": "main"}).raise_for_status()
+    vendor = {"name": unique("vendor"), "extractor_version": "2.4.0", "metadata": EXAMPLE}
+    api.post("/vendor-extractors", json=vendor).raise_for_status()
     told = taken.sync()
     assert told["whole"]
     assert told["epoch"]
@@ -85,7 +88,9 @@ def test_a_machine_takes_along_all_that_agents_read(
     assert TALK[1] in taken.parts["brief"][0]["text"]
     assert [row["id"] for row in taken.parts["work-item"]] == [item["id"]]
     assert taken.parts["configuration"][0]["git_branch"] == "main"
-    assert "vendor" in taken.parts
+    assert vendor["metadata"] in [row["metadata"] for row in taken.parts["vendor"]]
+    records = taken.client.post("/sync", json={"identity": taken.identity, "memories": False}).json()
+    assert (records["memories"], records["parts"]) == (None, taken.parts)
     assert "Geheim77x" not in str(told)
     assert taken.complete
 

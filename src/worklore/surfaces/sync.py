@@ -65,6 +65,9 @@ class Sync(WireModel):
     cursor: Annotated[str, Field(max_length=4_000)] | None = None
     """That of the last answer; none asks for everything."""
 
+    memories: bool = True
+    """False for the other parts alone."""
+
 
 class Memories(WireModel):
     """Memories of the project: what is new or changed, and what is to be held when all pages are taken."""
@@ -93,6 +96,7 @@ class Synced(WireModel):
     """Ask again with the new cursor."""
     cursor: str | None
     memories: Memories | None
+    """None where none were asked for."""
     parts: dict[str, list[dict[str, Any]]]
     """By kind (brief, work-item, vendor, configuration, warning) all of it, where it has changed."""
 
@@ -147,7 +151,8 @@ def routes(gateway: Gateway, newest: Callable[[], HandedOut | None]) -> APIRoute
         body: Sync = validated(Sync, await read_body(request))
         found = await gateway.read(request, SCOPE, lambda ctx: synced(ctx, body), long=True)
         found.checkpoint = newest()
-        return json_response(found.model_dump(mode="json"))
+        # Columns of JSON come as the bytes that they are, which a model does not write.
+        return json_response({**found.model_dump(mode="json", exclude={"parts"}), "parts": found.parts})
 
     return router
 
@@ -176,6 +181,9 @@ def synced(ctx: ReadContext, body: Sync) -> Synced:
     cursor = known or _Cursor(who, 0, _base(ctx, project), {})
     answer.whole = known is None
     answer.project = crud.get(ctx, PROJECTS, project.id, ("id", "name", "slug", "client_id"))
+    if not body.memories:
+        answer.parts = _parts(ctx, project)
+        return answer
     answer.memories = _memories(ctx, project, cursor, whole=known is None)
     answer.more = answer.memories.held is None
     if not answer.more:  # the last page has the rest: what goes with it is then of one moment
