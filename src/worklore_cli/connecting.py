@@ -206,7 +206,7 @@ def connected(home: Path) -> tuple[Config, Hub]:
     """The configuration and a hub to ask. Failure when this machine is not connected."""
     try:
         config = load(home)
-        return config, Hub(config.hub, config.token, timeout=15, ca_file=config.options.get("ca_file", ""))
+        return config, Hub(config.hub, config.token, timeout=15, ca_file=config.options.get("ca_file", ""), home=home)
     except NotConnected as error:
         raise Failure(f"this machine is not connected ({error})", "Run `worklore connect URL --code CODE`") from None
     except HubError as error:

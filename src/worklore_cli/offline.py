@@ -92,8 +92,6 @@ def remember(
 
 def deliver(config: Config) -> str:
     """Send what waits, if the hub is there; "" when all went, else why not."""
-    if "hub" in breaking.simulated(config.home):
-        return "the hub is broken on purpose (worklore offline simulate --off ends that)"
     try:
         layers.probe(config)
     except Absent as absent:
@@ -156,12 +154,11 @@ def sync(
     for text in resolve or []:
         decide(config, text)
     rounds: list[Round] = []
-    why = "" if "hub" not in breaking.simulated(config.home) else "the hub is broken on purpose"
-    if not why:
-        try:
-            layers.probe(config)
-        except Absent as absent:
-            why = str(absent)
+    why = ""
+    try:
+        layers.probe(config)
+    except Absent as absent:
+        why = str(absent)
     if not why:
         empty = flush(config.home, patient=False, folders=[str(Path.cwd())], report=rounds.append)
         if not empty or not rounds:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from worklore_client.cached import FILES, NAME, SCHEMA, folder_keys, scope_of
+from worklore_client.cached import CLOSING, FILES, NAME, OPENING, SCHEMA, folder_keys, scope_of
 from worklore_client.config import Config
 from worklore_client.events import log
 from worklore_client.spool import held_lock
@@ -281,7 +281,7 @@ class Writer(Reader):
             self._link.execute("INSERT OR REPLACE INTO folders VALUES (?, ?)", (key, number))
         self._memories(number, items, gone, answer)
         for kind, rows in cast("dict[str, list[Row]]", answer["parts"]).items():
-            self._part(number, kind, _clean(rows))
+            self._part(number, kind, _clean([_unframed(row) for row in rows] if kind == "brief" else rows))
         self._link.execute(
             "UPDATE projects SET name = ?, client = ?, cursor = ?, fetched = ? WHERE number = ?",
             (str(about["name"]), about.get("client_id"), answer["cursor"], time.time(), number),
@@ -388,6 +388,12 @@ class Writer(Reader):
                     for each in row["triggers"]
                 ],
             )
+
+
+def _unframed(row: Row) -> Row:
+    """A brief without its frame, which is put around it when it is told: what stands in one is never kept."""
+    text = str(row["text"]).removeprefix(OPENING).removesuffix(CLOSING)
+    return {"text": text.replace("worklore-memory", "memory")}
 
 
 def weights(text: str) -> list[tuple[str, int]]:

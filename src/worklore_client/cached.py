@@ -320,7 +320,7 @@ def string(raw: bytes) -> str:
 def _brief(text: str, from_here: str, told: Told) -> "tuple[str, list[str]]":
     if not text or "brief" in told:
         return "", []
-    return OPENING + from_here + text.removeprefix(OPENING), ["brief"]
+    return OPENING + from_here + text + CLOSING, ["brief"]
 
 
 def _bearing(ranked: "list[Any]", from_here: str, told: Told) -> "tuple[str, list[str]]":

@@ -111,7 +111,7 @@ def _drain(home: Path, seen: set[str], wish: _Wish) -> bool:
     sweep_parts(home)
     try:
         config = configuration.load(home)
-        hub = Hub(config.hub, config.token, timeout=HUB_SECONDS, ca_file=config.options.get("ca_file", ""))
+        hub = Hub(config.hub, config.token, timeout=HUB_SECONDS, ca_file=config.options.get("ca_file", ""), home=home)
     except (configuration.NotConnected, HubError) as error:
         log(str(home), "flush", "not-connected" if isinstance(error, configuration.NotConnected) else "bad-address")
         return False

@@ -111,7 +111,8 @@ def probe(config: Config) -> None:
 
     def look() -> None:
         try:
-            hub = Hub(config.hub, timeout=PROBE_SECONDS, ca_file=config.options.get("ca_file", ""))
+            authority = config.options.get("ca_file", "")
+            hub = Hub(config.hub, timeout=PROBE_SECONDS, ca_file=authority, home=config.home)
             hub.get("/healthz")
         except (HubError, OSError, ValueError) as error:
             outcome.append(str(error))
@@ -215,7 +216,8 @@ def _fill(
     config: Config, question: Question, about: Mapping[str, Any], found: Answer, kept: Cache, *, number: int
 ) -> None:
     if question.what == "brief":
-        found.text = kept.brief(number)
+        text = kept.brief(number)
+        found.text = OPENING + text + CLOSING if text else ""
     elif question.what == "recall":
         names = ("score", "id", "turn", "said_at", "author", "machine", "kind", "text")
         found.items = [dict(zip(names, row, strict=True)) for row in kept.recall(number, question.text)]

@@ -56,6 +56,8 @@ class Operation:
     if_match: int | None = None
     key: str = field(default_factory=lambda: f"op-{uuid.uuid4()}")
     made_at: float = field(default_factory=time.time)
+    message: str = ""
+    """Why; kept in the hub's audit."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ def add(home: Path, operation: Operation) -> Spooled:
         operation,
         body=redact_json(operation.body, Counter[str]()),
         about=redact_json(operation.about, Counter[str]()),
+        message=redact_json(operation.message, Counter[str]()),
     )
     content = json.dumps(asdict(clean), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
     if len(content) > MOST_BYTES:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import quote
 
 from worklore_client import operations
 from worklore_client.events import log
@@ -63,6 +64,8 @@ def _send_one(home: Path, hub: Hub, spooled: Spooled, epoch: str | None) -> bool
     headers = {"Idempotency-Key": operation.key}
     if operation.if_match is not None:
         headers["If-Match"] = f'"{operation.if_match}"'
+    if operation.message:
+        headers["Change-Message"] = quote(operation.message)
     status, raw = hub.exchange(operation.method, place, content, headers)
     answer = _object(raw)
     if answer is None:

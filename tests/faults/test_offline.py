@@ -96,6 +96,12 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
     made.hub.stop()
 
 
+@pytest.fixture(autouse=True)
+def mended(workshop: Workshop) -> Iterator[None]:
+    yield
+    (workshop.station.home / "offline").unlink(missing_ok=True)
+
+
 QUESTIONS = {
     "brief": "",
     "recall": "why does the backup of nas-07 fail?",
@@ -202,10 +208,10 @@ def test_what_is_written_offline_is_sent_once_and_read_meanwhile(workshop: Works
     kept = workshop.json("remember", "The spare switch is in rack 3, its password: Geheim77x")
     assert kept["state"] == "waiting"
     assert workshop.json("remember", "We keep the old path for a week", "--decision", "--why", "Two jobs use it")
-    done = station.worklore("work-item", "set", "Replace the share", "status=blocked")
+    done = station.worklore("work-item", "set", item, "status=blocked")
     assert done.returncode == 0, done.stderr
     assert "waits" in done.stdout + done.stderr
-    assert station.worklore("work-item", "set", item[:8], "priority=high").returncode == 0
+    assert station.worklore("work-item", "set", item[:23], "priority=high").returncode == 0
     listed = station.worklore("work-item", "list", "--json")
     assert [(row["status"], row["priority"]) for row in json.loads(listed.stdout) if row["id"] == item] == [
         ("blocked", "high")
