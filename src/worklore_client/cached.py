@@ -247,20 +247,25 @@ def fall_back(
     """Print what this machine has kept for the event, or once a session that memory is unavailable."""
     found = members(raw)
     told = Told(home, text_of(found["session_id"]))
-    text, code = "", "cache-nothing"
+    text, code = "", ""
     if why not in _WHY:
         try:
             text, names = _kept(home, settings, event, found, place, told=told)
-            if text:
+            code = "cache-answered" if text else "cache-nothing"
+            if names:
                 told.add(names)
-                code = "cache-answered"
         except Silent as end:
             code = end.code
     elif forget(home):
         code = "cache-forgotten"
-    if code not in ("cache-none", "cache-nothing"):
+    if code not in ("", "cache-none", "cache-nothing"):
         log(home, event, code)
-    if not text and event != "PreToolUse" and "unavailable" not in told and told.add(["unavailable"]):
+    if (
+        code not in ("cache-answered", "cache-nothing")
+        and event != "PreToolUse"
+        and "unavailable" not in told
+        and told.add(["unavailable"])
+    ):
         text = UNAVAILABLE.format(why=_WHY.get(why, "the hub did not answer"))
     if text:
         write_answer(event, text)
@@ -284,7 +289,7 @@ def _kept(
     root, remote, marker = place if len(place) == 3 else ("", "", "")  # noqa: PLR2004 - what find_project gives
     known = cache.project(root, remote, marker)
     if known is None:
-        return "", []
+        raise Silent("cache-no-project")
     project, fetched = known
     from_here = origin(fetched, time.time())
     if event == "SessionStart":

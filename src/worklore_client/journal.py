@@ -31,6 +31,9 @@ PAGES = {
 LIMIT = 1_048_576
 """Bytes of ``journal.md``; then it is turned over to ``journal.1.md``."""
 
+_HEAD = 4
+"""Lines of a page before its records."""
+
 LISTED = "journals"
 _NAMES = ("title", "name", "key", "id")
 
@@ -138,7 +141,8 @@ def entries(place: Path, kind: str) -> tuple[list[str], float]:
             newest = max(newest, (place / name).stat().st_mtime)
         except OSError:
             continue
-        found += [line for line in text.splitlines() if line.startswith(("- ", "**", "###")) or kind == "brief"]
+        told = text.splitlines()[_HEAD:] if name in PAGES.values() else text.splitlines()
+        found += [line for line in told if line.strip()]
     if kind in PAGES:
         # What was written here since then is newer than the page.
         found += _since(place, kind)

@@ -52,7 +52,8 @@ _ADDRESS_TEXT = {
 class Hub:
     """A hub at `url`; `token` goes along as bearer token where given. `timeout` in seconds, for each step of the wire.
 
-    `home` is that of the client for which it may be broken on purpose. Raises HubAddressRefused at once for an address that must not be used.
+    `home` is that of the client for which it may be broken on purpose. Raises HubAddressRefused at once for an address
+    that must not be used.
     """
 
     def __init__(
