@@ -30,6 +30,7 @@ CHARACTERS = 8_000
 _KIND = {"warnings": "warning", "work-items": "work-item", "vendors": "vendor", "configuration": "configuration"}
 _UNAUTHORISED = 401
 _SERVER_ERROR = 500
+_UNKNOWN = frozenset({404, 405})
 
 AskHub = Callable[[Hub], "dict[str, Any]"]
 
@@ -154,7 +155,12 @@ def _asked(hub: Hub, question: Question, about: Mapping[str, Any]) -> dict[str, 
     if question.what == "warnings":
         found = hub.post("warnings", {"command": question.text, "identity": about})
         return {"text": found["text"], "items": found["warnings"]}
-    told = hub.post("sync", {"identity": about, "memories": False})
+    try:
+        told = hub.post("sync", {"identity": about, "memories": False})
+    except HubRefused as refusal:
+        if refusal.status not in _UNKNOWN:
+            raise
+        raise Absent("the hub is older than this client and cannot tell it") from None
     rows: list[dict[str, Any]] = told["parts"].get(_KIND.get(question.what, question.what), [])
     if question.what == "brief":
         return {"text": rows[0]["text"] if rows else "", "items": []}
