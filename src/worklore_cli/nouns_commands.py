@@ -198,7 +198,7 @@ def _add(app: typer.Typer, noun: Noun) -> None:
             if missing:
                 raise typer.BadParameter(f"{', '.join(missing)} must be given")
         hub = nouns_hub.connected()
-        key = nouns_offline.new_key()
+        key, body = nouns_offline.new_key(), None
         try:
             body = _body(hub, fields, given, source)
             headers = {"Idempotency-Key": key}
@@ -206,7 +206,7 @@ def _add(app: typer.Typer, noun: Noun) -> None:
         except HubUnreachable as error:
             unsent = nouns_offline.Unsent(error, key, message)
             unsent.allowed(noun, dry_run=dry_run)
-            nouns_offline.add(noun, _body(nouns_offline.References(), fields, given, source), unsent)
+            nouns_offline.add(noun, body or assigned(nouns_offline.References(), fields, given), unsent)
             return
         if source:
             nouns_shown.print_json(made)
@@ -232,7 +232,7 @@ def _set(app: typer.Typer, noun: Noun) -> None:
         if not (given or source):
             raise typer.BadParameter("nothing is to be changed; give FIELD=VALUE")
         hub = nouns_hub.connected()
-        key = nouns_offline.new_key()
+        key, body, before = nouns_offline.new_key(), None, Record()
         try:
             body = _body(hub, fields, given, source)
             path = f"{noun.plural}/{hub.find(noun, identifier)}"
@@ -243,13 +243,14 @@ def _set(app: typer.Typer, noun: Noun) -> None:
         except HubUnreachable as error:
             unsent = nouns_offline.Unsent(error, key, message)
             unsent.allowed(noun, dry_run=dry_run)
-            local = _body(nouns_offline.References(), fields, given, source)
-            nouns_offline.change(noun, identifier, local, unsent, version)
+            local = body or assigned(nouns_offline.References(), fields, given)
+            # It may have arrived: what waits is the same request, against the same version.
+            nouns_offline.change(noun, identifier, local, unsent, version or before.get("version"))
             return
         except HubRefused as error:
             if error.status != STALE:
                 raise
-            raise _stale(noun, before, body, error) from None
+            raise _stale(noun, before, body or {}, error) from None
         if source:
             nouns_shown.print_json(after)
             return

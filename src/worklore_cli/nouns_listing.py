@@ -74,7 +74,8 @@ def run(asked: Listing, limit: int | None, form: str) -> None:
     try:
         parameters = {**asked.parameters(hub), "fields": ",".join(names)}
         coming = hub.pages(asked.noun, parameters, limit)
-        pages: Pages = chain([next(coming, ([], False))], coming)  # the first says whether the hub is there
+        first = next(coming)  # it says whether the hub is there
+        pages: Pages = chain([first], coming)
     except HubUnreachable as error:
         rows = nouns_offline.rows(asked.noun, asked.filters, asked.search, error)
         pages = [([{name: row.get(name) for name in names} for row in rows[:limit]], False)]

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from worklore_cli import nouns_shown, offline
 from worklore_cli.catalog import Field, Noun
@@ -78,12 +78,18 @@ def new_key() -> str:
 
 def add(noun: Noun, body: Any, unsent: Unsent) -> None:
     """Let a new record wait."""
-    title = body.get("title") or body.get("name") or "" if isinstance(body, dict) else f"{len(body)} records"
-    about = f"{noun.name} added: {title}"
+    about = f"{noun.name} added: {_named(body)}"
     _keep(
         Operation("POST", noun.plural, body, about, str(Path.cwd()), key=unsent.key, message=unsent.message or ""),
         unsent,
     )
+
+
+def _named(body: Any) -> str:
+    if not isinstance(body, dict):
+        return f"{len(body)} records"
+    record = cast("Record", body)
+    return str(record.get("title") or record.get("name") or "")
 
 
 def change(noun: Noun, identifier: str, body: Mapping[str, Any], unsent: Unsent, version: int | None) -> None:

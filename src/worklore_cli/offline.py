@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -227,10 +227,9 @@ def show_conflicts(config: Config, *, as_json: bool) -> None:
 
 def _both(conflict: Spooled) -> dict[str, Any]:
     mine, outcome = conflict.operation.body, conflict.outcome
-    current: Any = outcome.get("current")
-    theirs = None
-    if isinstance(current, dict):
-        names = [*mine, "version"] if isinstance(mine, dict) else [*current]
+    current, theirs = conflict.current, None
+    if current is not None:
+        names = [*cast("dict[str, Any]", mine), "version"] if isinstance(mine, dict) else [*current]
         theirs = {name: current.get(name) for name in names}
     return {
         "number": conflict.number,

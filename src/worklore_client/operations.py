@@ -69,6 +69,12 @@ class Spooled:
     outcome: dict[str, Any] = field(default_factory=dict[str, Any])
 
     @property
+    def current(self) -> dict[str, Any] | None:
+        """The record as it stood on the hub when that refused the operation; None where it did not say."""
+        found = self.outcome.get("current")
+        return cast("dict[str, Any]", found) if isinstance(found, dict) else None
+
+    @property
     def number(self) -> int:
         """Its place."""
         return int(self.path.stem)
@@ -164,12 +170,10 @@ def _understood(path: Path, raw: Any) -> Spooled:
         raise TypeError(path.name)
     members = cast("dict[str, Any]", raw)
     outcome = members.pop("outcome", {})
-    operation = Operation(**members)
-    if not all(isinstance(text, str) and text for text in (operation.method, operation.path, operation.key)):
+    texts = all(isinstance(members.get(name), str) and members[name] for name in ("method", "path", "key"))
+    if not texts or not isinstance(outcome, dict) or not isinstance(members.get("if_match"), int | None):
         raise ValueError(path.name)
-    if not isinstance(outcome, dict) or not isinstance(operation.if_match, int | None):
-        raise TypeError(path.name)
-    return Spooled(path, operation, cast("dict[str, Any]", outcome))
+    return Spooled(path, Operation(**members), cast("dict[str, Any]", outcome))
 
 
 def settled(spooled: Spooled, outcome: Mapping[str, Any], *, conflict: bool) -> Path:

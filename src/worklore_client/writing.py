@@ -78,8 +78,7 @@ def resolve(config: Config, conflict: Spooled, choice: str) -> Spooled | None:
         operations.drop(conflict)
         return None
     operation = conflict.operation
-    current: Any = conflict.outcome.get("current")
-    version = current.get("version") if isinstance(current, dict) else None
+    version: Any = (conflict.current or {}).get("version")
     if operation.if_match is not None and not isinstance(version, int):
         raise ValueError("the hub did not say which version stands there now; read the record and change it anew")
     again = Operation(operation.method, operation.path, operation.body, operation.about, operation.folder, version)

@@ -39,7 +39,7 @@ SHARED_EVERY = 50
 """Every so many operations a client changes the record that all clients change."""
 
 OWN_EVERY = 5
-PAUSE = 3.0
+PAUSE = 6.0
 """Seconds between one flusher that could not send all and the next."""
 
 
@@ -86,6 +86,10 @@ class Client:
         quiet: Any = subprocess.DEVNULL
         return subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet, env=clean_environment())
 
+    def settled(self) -> int:
+        """Operations that the hub has taken or refused."""
+        return sum(name.endswith((".done", ".conflict")) for name in os.listdir(self.home / "spool"))  # noqa: PTH208 - asked many times a second
+
     def drain(self) -> int:
         """Let flushers run until nothing waits; how many it took."""
         end = time.monotonic() + EACH_SECONDS
@@ -111,6 +115,7 @@ def reconnect(folder: Path, *, clients: int, each: int, kills: int, seed: int) -
     """Clients that wrote for a day without the hub send it all, while the hub is killed."""
     chance, outage = random.Random(seed), Outage()
     hub = HubProcess(folder / "hub")
+    hub.patience = 4 * hub.patience  # so many machines ask again and again while it starts
     hub.start()
     try:
         machines = [Client(folder, hub, f"pc{number:02}") for number in range(clients)]
@@ -123,7 +128,8 @@ def reconnect(folder: Path, *, clients: int, each: int, kills: int, seed: int) -
         hub.start()
         begun = time.monotonic()
         done = threading.Event()
-        killer = threading.Thread(target=_kill, args=(hub, kills, chance, done, outage))
+        steps = [chance.uniform(0, 2 * clients * each / (kills + 2)) for _ in range(kills)]
+        killer = threading.Thread(target=_kill, args=(hub, machines, steps, done, outage))
         killer.start()
         with ThreadPoolExecutor(clients) as pool:
             runs = list(pool.map(Client.drain, machines))
@@ -136,15 +142,21 @@ def reconnect(folder: Path, *, clients: int, each: int, kills: int, seed: int) -
     return outage
 
 
-def _kill(hub: HubProcess, kills: int, chance: random.Random, done: threading.Event, outage: Outage) -> None:
+def _kill(hub: HubProcess, machines: list[Client], steps: list[float], done: threading.Event, outage: Outage) -> None:
+    """Kill the hub each time when it has taken so many more operations, in the midst of the next."""
     hits = 0
-    while hits < kills and not done.wait(chance.uniform(0.3, 2.5)):
+    for step in steps:
+        wanted = step + sum(machine.settled() for machine in machines)
+        while sum(machine.settled() for machine in machines) < wanted and not done.is_set():
+            time.sleep(0.05)
+        if done.is_set():
+            break
         hub.kill()
         hub.start()
         hits += 1
     outage.figures["kill -9 of the hub"] = hits
-    if hits < kills:
-        outage.wrong.append(f"only {hits} of {kills} kills hit: more operations are needed")
+    if hits < len(steps):
+        outage.wrong.append(f"only {hits} of {len(steps)} kills hit: more operations are needed")
 
 
 def _compare(hub: HubProcess, machines: list[Client], shared: str, outage: Outage) -> None:
