@@ -9,7 +9,7 @@ from typing import Any
 from worklore_cli.failure import Failure
 from worklore_cli.hooks import installed_commands, run_hook
 from worklore_cli.machine import describe_machine
-from worklore_client import agent_settings
+from worklore_client import agent_settings, cache, operations
 from worklore_client.config import Config, NotConnected, load, prepare_home, save
 from worklore_client.spool import note_files
 from worklore_client.wire import Hub, HubError, HubRefused
@@ -194,7 +194,11 @@ def disconnect(home: Path, say: Say, *, dry_run: bool) -> None:
         say("This machine held no token")
     else:
         (home / "config").unlink()
+        cache.forget(home)
         say(f"Token for {hub} removed from this machine; on the hub it stays valid until it is revoked or expires")
+    kept = len(operations.waiting(home)) + len(operations.conflicts(home))
+    if kept:
+        say(f"{kept} writes of this machine are not on the hub and are kept in {home / 'spool'}")
     waiting = len(note_files(home))
     if waiting:
         say(

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from worklore_client.ask import FRESH_SECONDS
 from worklore_client.cached import CLOSING, FILES, NAME, OPENING, SCHEMA, folder_keys, scope_of
 from worklore_client.config import Config
 from worklore_client.events import log
@@ -86,6 +87,14 @@ def forget(home: Path) -> bool:
             (home / name).unlink()
             found = True
     return found
+
+
+def is_fresh(home: Path) -> bool:
+    """True where something was fetched so lately that no hook need have it fetched again."""
+    try:
+        return time.time() - (home / NAME).stat().st_mtime < FRESH_SECONDS
+    except OSError:
+        return False
 
 
 @contextlib.contextmanager

@@ -144,25 +144,23 @@ class Cache:
         """(score, id, turn, said_at, author, machine, kind, text) of what shares words with a question, best first."""
         asked = list(dict.fromkeys(terms(question)))[:40]
         [(size,)] = self.rows("SELECT count(*) FROM memories WHERE project = ?", project)
-        scores: dict[int, list[int]] = {}
+        rarities: list[object] = []
         for term in asked:
-            found = self.rows("SELECT memory, weight FROM terms WHERE project = ? AND term = ?", project, term)
+            [(found,)] = self.rows("SELECT count(*) FROM terms WHERE project = ? AND term = ?", project, term)
             # Twice the logarithm of how rare it is, without `math`.
-            rarity = ((size * size) // (len(found) * len(found) + 1) + 1).bit_length()
-            for memory, weight in found:
-                score = scores.setdefault(memory, [0, 0])
-                score[0] += weight * rarity
-                score[1] += 1
-        least = min(SHARED_TERMS, len(asked))
-        ranked = sorted((-total, memory) for memory, (total, shared) in scores.items() if shared >= least)[:most]
-        columns = "id, turn, said_at, author, machine, kind, body"
-        told: list[Any] = []
-        for negated, memory in ranked:
-            told += [
-                (-negated, *row)
-                for row in self.rows(f"SELECT {columns} FROM memories WHERE number = ?", memory)  # noqa: S608 - our own names
-            ]
-        return told
+            rarities += [term, ((size * size) // (found * found + 1) + 1).bit_length()]
+        if not asked:
+            return []
+        values = ", ".join(["(?, ?)"] * len(asked))
+        ranked = (
+            f"WITH asked (term, rarity) AS (VALUES {values}), ranked AS ("  # noqa: S608 - question marks alone
+            " SELECT t.memory, SUM(t.weight * a.rarity) AS score FROM asked a"
+            " JOIN terms t ON t.project = ? AND t.term = a.term"
+            " GROUP BY t.memory HAVING COUNT(*) >= ? ORDER BY score DESC, t.memory LIMIT ?)"
+            " SELECT r.score, m.id, m.turn, m.said_at, m.author, m.machine, m.kind, m.body"
+            " FROM ranked r JOIN memories m ON m.number = r.memory ORDER BY r.score DESC, r.memory"
+        )
+        return self.rows(ranked, *rarities, project, min(SHARED_TERMS, len(asked)), most)
 
     def failures(self, project: int) -> "list[Any]":
         """(id, hosts, head, program alone, words, least, rights, line) of each trigger of a known failure."""

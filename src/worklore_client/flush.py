@@ -136,7 +136,8 @@ def _drain(home: Path, seen: set[str], wish: _Wish) -> bool:
 
 def _sync(run: Run, wish: _Wish) -> None:
     """Send the operations that wait, and renew what is kept of the projects in which something was done."""
-    folders = [*reversed(run.folders), *wanted_folders(run.home), *wish.folders]
+    worked_in = [] if cache.is_fresh(run.home) else [*reversed(run.folders)]
+    folders = [*worked_in, *wanted_folders(run.home), *wish.folders]
     if not folders and not operations.waiting(run.home):
         return
     done = sync_round(run.config, run.hub, folders, lambda checkpoint: _remember(run, checkpoint))

@@ -6,7 +6,7 @@ goes; an answer that did not come, or a hub in trouble, ends the round, so that 
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
@@ -31,6 +31,8 @@ class Sent:
     taken: int = 0
     conflicts: int = 0
     left: int = 0
+    folders: list[str] = field(default_factory=list[str])
+    """Those of the projects that the operations were about."""
 
 
 def send(home: Path, hub: Hub, epoch: str | None, progress: Callable[[], None] = lambda: None) -> Sent:
@@ -47,6 +49,8 @@ def send(home: Path, hub: Hub, epoch: str | None, progress: Callable[[], None] =
         conflict = _send_one(home, hub, spooled, epoch)
         sent.conflicts += conflict
         sent.taken += not conflict
+        if spooled.operation.folder and spooled.operation.folder not in sent.folders:
+            sent.folders.append(spooled.operation.folder)
         progress()
     sent.left = len(operations.waiting(home))
     return sent

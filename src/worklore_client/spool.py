@@ -16,6 +16,9 @@ PART_SECONDS = 60.0
 """Age after which a note that was never renamed into place is the leaving of a killed hook."""
 
 
+TOLD_SECONDS = 7 * 86_400.0
+
+
 class NoteUnreadable(ValueError):  # noqa: N818 - reads as the state it is
     """The file is no note."""
 
@@ -68,6 +71,14 @@ def wanted_folders(home: Path) -> list[str]:
         return []  # none is wanted, or nothing can be written: then nothing is renewed either
     taken.unlink(missing_ok=True)
     return [line for line in dict.fromkeys(reversed(lines)) if line and "\x00" not in line]
+
+
+def tidy_told(home: Path) -> None:
+    """Remove what is remembered of sessions that nobody has asked in for a week."""
+    for path in (home / "told").glob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > TOLD_SECONDS:
+                path.unlink()
 
 
 def sweep_parts(home: Path) -> None:

@@ -16,6 +16,7 @@ from worklore_client import cache, journal, operations, sending
 from worklore_client.config import Config, write_private
 from worklore_client.events import log
 from worklore_client.identity import identity
+from worklore_client.spool import tidy_told
 from worklore_client.wire import Hub, HubRefused, HubUnreachable
 
 MOST_PAGES = 100
@@ -50,6 +51,7 @@ def sync_round(config: Config, hub: Hub, folders: Iterable[str], keep: Keep) -> 
     """
     made = Round()
     operations.tidy(config.home)
+    tidy_told(config.home)
     wanted = [*dict.fromkeys(folders)][:MOST_FOLDERS]
     found = [_fetched(config, hub, folder, keep, made) for folder in wanted or _any_folder(config)]
     epochs = [epoch for epoch in found if epoch]
@@ -59,7 +61,7 @@ def sync_round(config: Config, hub: Hub, folders: Iterable[str], keep: Keep) -> 
     if operations.waiting(config.home):
         sent = sending.send(config.home, hub, epoch)
         made.taken, made.conflicts, made.left = sent.taken, sent.conflicts, sent.left
-        for folder in wanted:
+        for folder in [*dict.fromkeys([*wanted, *sent.folders])][:MOST_FOLDERS]:
             _fetched(config, hub, folder, keep, made)
     return made
 
