@@ -51,8 +51,8 @@ def digest(text: str) -> str:
         from _sha2 import sha256  # noqa: PLC0415 - hashlib costs more than all of this
     else:
         from _sha256 import sha256  # type: ignore[import-not-found] # noqa: PLC0415 - same
-    made: str = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-    return made
+    made = sha256(text.encode("utf-8", "surrogatepass"))
+    return str(made.hexdigest())  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
 
 
 def scope_of(hub: str, token: str) -> str:

@@ -237,9 +237,8 @@ def _is_told(row: MemoryWindow) -> bool:
 
 def _seen(ctx: ReadContext, project: Project) -> list[ColumnElement[bool]]:
     """What belongs to the project, and what was written down for its whole client, as far as the caller sees it."""
-    own = MemoryWindow.project_id == project.id
-    if project.client_id is not None:
-        own |= and_(MemoryWindow.project_id.is_(None), MemoryWindow.client_id == project.client_id)
+    of_client = and_(MemoryWindow.project_id.is_(None), MemoryWindow.client_id == project.client_id)
+    own = (MemoryWindow.project_id == project.id) | of_client
     seen = crud.visibility(WINDOWS, ctx.principal)
     return [own] if seen is None else [own, seen]
 
