@@ -51,7 +51,7 @@ def digest(text: str) -> str:
         from _sha2 import sha256  # noqa: PLC0415 - hashlib costs more than all of this
     else:
         from _sha256 import sha256  # type: ignore[import-not-found] # noqa: PLC0415 - same
-    made = sha256(text.encode("utf-8", "surrogatepass"))
+    made = sha256(text.encode("utf-8", "surrogatepass"))  # pyright: ignore[reportUnknownVariableType]
     return str(made.hexdigest())  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
 
 
