@@ -40,7 +40,7 @@ WORKLORE_TEST_POSTGRES_URL ?= postgresql://postgres@127.0.0.1:5432/postgres
 WORKLORE_TEST_MARIADB_URL ?= mariadb://root@127.0.0.1:3306/
 export WORKLORE_TEST_POSTGRES_URL WORKLORE_TEST_MARIADB_URL
 
-.PHONY: help setup run demo test test-quick report kill race tamper million fuzz canaries matrix mutations rotate check format bench reference migration constraints clean setup-dev
+.PHONY: help setup run demo test test-quick report kill outage race tamper million fuzz canaries matrix mutations rotate check format bench reference migration constraints clean setup-dev
 
 help: ## Show this list
 	@echo 'Worklore. The targets:'
@@ -72,6 +72,9 @@ report: setup-dev ## Run all tests and write the results per database as a page:
 
 kill: setup-dev ## Replay transcripts twice under 50 kill -9 of hooks, flusher and hub; fails on any loss (TRANSCRIPTS, ARGS)
 	@$(IN_PROJECT) exec $(BIN)/python -m tests.faults $(ARGS) $(if $(TRANSCRIPTS),'$(abspath $(TRANSCRIPTS))')
+
+outage: setup-dev ## 20 clients send a day's 500 writes each to a hub that is killed 20 times; 1,000 kill -9 of hooks, writers and flushers (ARGS)
+	@$(IN_PROJECT) exec $(BIN)/python -m tests.faults.outage $(ARGS)
 
 tamper: setup-dev ## Change 10,000 entries of the change audit and 3,000 of what it witnesses, each to be found; 12,000 by twelve writers without a false alarm
 	@$(IN_PROJECT) WORKLORE_TAMPER_ROUNDS=50 WORKLORE_WITNESS_ROUNDS=65 WORKLORE_AUDIT_EACH=1000 exec $(BIN)/python -m pytest -q -n $(WORKERS) tests/audit $(ARGS)

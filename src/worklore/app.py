@@ -44,7 +44,7 @@ from worklore.ops.dump import sqlite_file
 from worklore.ops.retention import expire, kept
 from worklore.ops.sealed_file import read_secret
 from worklore.resources import CATALOG, HOLDERS
-from worklore.surfaces import agents, audit, broker, health, reference, rest, share, sign_in
+from worklore.surfaces import agents, audit, broker, health, reference, rest, share, sign_in, sync
 from worklore.surfaces.api_audit import ApiAudit, Bodies
 from worklore.surfaces.dispatch import Dispatch, Front
 from worklore.surfaces.headers import SafeHeaders
@@ -294,6 +294,7 @@ def create_app(
     access = timedelta(minutes=settings.access_minutes)
     app.include_router(sign_in.routes(gateway, access, timedelta(days=settings.token_days)), prefix=ROOT)
     app.include_router(agents.routes(gateway, newest), prefix=ROOT)
+    app.include_router(sync.routes(gateway, newest), prefix=ROOT)
     app.include_router(audit.routes(gateway), prefix=ROOT)
     app.router.routes.extend(reference.routes("/api/docs"))
     app.include_router(broker.routes(gateway), prefix=ROOT)

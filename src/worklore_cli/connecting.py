@@ -11,7 +11,7 @@ from typing import Any
 from worklore_cli.failure import Failure
 from worklore_cli.hooks import check_input, installed_commands, run_command
 from worklore_cli.machine import describe_machine
-from worklore_client import agent_settings, hook_entries
+from worklore_client import agent_settings, cache, hook_entries, operations
 from worklore_client.adapters import ADAPTERS, BY_NAME, Adapter
 from worklore_client.agent_settings import Change, SettingsRefused
 from worklore_client.config import Config, NotConnected, load, prepare_home, save, write_private
@@ -162,7 +162,7 @@ def connect(target: Target, planned: Plan, say: Say, ask_password: AskPassword |
     save(config)
     # Where our plugin, which comes another way, finds this installation.
     write_private(home / "client", f"{sys.executable}\n{hook_entries.HOOK_FILE}\n")
-    hub = Hub(config.hub, config.token, timeout=15, ca_file=config.options.get("ca_file", ""))
+    hub = Hub(config.hub, config.token, timeout=15, ca_file=config.options.get("ca_file", ""), home=config.home)
     if planned.config is not None:
         _tell_again(hub, target, say)
     _find_project(hub, home, say)
@@ -336,7 +336,11 @@ def _forget(home: Path, say: Say) -> None:
     else:
         (home / "config").unlink()
         (home / "client").unlink(missing_ok=True)
+        cache.forget(home)
         say(f"Token for {hub} removed from this machine; on the hub it stays valid until it is revoked or expires")
+    kept = len(operations.waiting(home)) + len(operations.conflicts(home))
+    if kept:
+        say(f"{kept} writes of this machine are not on the hub and are kept in {home / 'spool'}")
     waiting = len(note_files(home))
     if waiting:
         say(
@@ -348,7 +352,7 @@ def connected(home: Path) -> tuple[Config, Hub]:
     """The configuration and a hub to ask. Failure when this machine is not connected."""
     try:
         config = load(home)
-        return config, Hub(config.hub, config.token, timeout=15, ca_file=config.options.get("ca_file", ""))
+        return config, Hub(config.hub, config.token, timeout=15, ca_file=config.options.get("ca_file", ""), home=home)
     except NotConnected as error:
         raise Failure(f"this machine is not connected ({error})", "Run `worklore connect URL --code CODE`") from None
     except HubError as error:

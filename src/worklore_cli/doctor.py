@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from worklore_cli.connecting import connected, hook_log
-from worklore_client import agent_settings, checkpoints, hook_entries
+from worklore_client import agent_settings, checkpoints, hook_entries, operations
 from worklore_client.adapters import ADAPTERS, Adapter, Layout
+from worklore_client.cached import LIFE_SECONDS
 from worklore_client.config import Config, NotConnected, load
 from worklore_client.identity import identity
 from worklore_client.spool import FlushState, note_files
@@ -24,8 +25,6 @@ PROJECT_UNKNOWN = "project-unknown"
 RECENT = timedelta(days=1)
 CLOCK_SECONDS = 120.0
 """How far this machine's clock may be from the hub's: what is told is dated by both."""
-CACHE_SECONDS = 1_800.0
-"""For how long the cache may be told from when the hub does not answer."""
 SILENT_SECONDS = 86_400.0
 """An agent that is answered and from which nothing was captured for so long has hooks that do not run."""
 ADVICE = {
@@ -57,7 +56,7 @@ def examine(home: Path) -> list[Check]:
     checks: list[Check] = []
     try:
         config = load(home)
-        hub = Hub(config.hub, config.token, timeout=10, ca_file=config.options.get("ca_file", ""))
+        hub = Hub(config.hub, config.token, timeout=10, ca_file=config.options.get("ca_file", ""), home=config.home)
     except (NotConnected, HubError) as error:
         hint = "Run `worklore connect URL --code CODE`"
         checks.append(Check("connected", "failure", str(error), hint))
@@ -207,16 +206,22 @@ def _cache(home: Path) -> Check:
     if not changed:
         return Check("cache", "ok", "none: nothing has been kept for times without the hub")
     age = time.time() - changed
-    stale = "" if age <= CACHE_SECONDS else "; too old to be told as it stands"
+    stale = "" if age <= LIFE_SECONDS else "; too old to be told as it stands"
     return Check("cache", "ok", f"{age / 60:.0f} minutes old{stale}")
 
 
 def _spool(home: Path) -> Check:
-    notes = note_files(home)
-    if not notes:
-        return Check("spool", "ok", "empty: everything noted has been sent")
-    age = time.time() - notes[0].stat().st_mtime
-    detail = f"{len(notes)} notes wait, the oldest for {age / 60:.0f} minutes"
+    if torn := operations.torn(home):
+        said = f"{len(torn)} writes were set aside half written, the first is {torn[0]}"
+        return Check("spool", "failure", said, "Look at it, write it again if it matters, and move it away")
+    if conflicts := operations.conflicts(home):
+        said = f"{len(conflicts)} writes of this machine contradict what the hub holds"
+        return Check("spool", "warning", said, "Run `worklore sync --conflicts`")
+    notes, writes = note_files(home), operations.waiting(home)
+    if not notes and not writes:
+        return Check("spool", "ok", "empty: everything noted and written has been sent")
+    age = time.time() - min(path.stat().st_mtime for path in (*notes[:1], *writes[:1]))
+    detail = f"{len(notes)} notes and {len(writes)} writes wait, the oldest for {age / 60:.0f} minutes"
     if age < STALE_SECONDS:
         return Check("spool", "ok", detail)
     return Check("spool", "failure", detail, "See `last flush` and the log for what keeps them")

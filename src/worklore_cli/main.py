@@ -23,6 +23,7 @@ from worklore_cli import (
     hook_log,
     hub_process,
     nouns_shown,
+    offline,
     redacting,
     replaying,
     secret,
@@ -33,7 +34,7 @@ from worklore_cli.nouns import RootGroup
 from worklore_client.agent_settings import SettingsRefused
 from worklore_client.config import HomeUnknown, client_home
 from worklore_client.identity import identity
-from worklore_client.wire import HubError, HubRefused
+from worklore_client.wire import Hub, HubError, HubRefused
 
 HUB_COMMANDS = {
     "serve": "Start the hub on this machine.",
@@ -248,12 +249,18 @@ def recall(
     as_json: AsJson = False,
 ) -> None:
     """Ask the memory a question, as an agent would."""
-    config, hub = connecting.connected(client_home())
+    config = offline.configured()
     about = None if project or client else identity(str(Path.cwd()), config.home / "roots.json")
     only: dict[str, Any] = {"client": client, "session": session, "host": host, "since": since, "until": until}
     only |= {"as_of": as_of, "trust_min": trust, "kinds": kind or None, "tags": tag or None}
     asked = {"question": question, "project": project, "identity": about, "budget": budget, "limit": limit}
-    answer = hub.post("recall", asked | {name: value for name, value in only.items() if value is not None})
+    asked |= {name: value for name, value in only.items() if value is not None}
+    if project or any(only.values()):
+        # No other layer can tell one project, host or kind from another.
+        answer, from_hub = connecting.connected(config.home)[1].post("recall", asked), True
+    else:
+        read = offline.read("recall", question, lambda hub: hub.post("recall", asked))
+        answer, from_hub = read.as_dict(), read.told is not None
     if as_json:
         print_json(answer)
         return
@@ -261,6 +268,8 @@ def recall(
         say(str(answer["text"]))
     else:
         say("Nothing is remembered about that")
+    if not from_hub:
+        return
     if answer.get("notice"):
         err.print(escape(str(answer["notice"])))
     cost = f"{answer['tokens']} of {budget} tokens ({answer['tokenizer']})"
@@ -278,27 +287,36 @@ def warn(
     as_json: AsJson = False,
 ) -> None:
     """Ask what is known to fail of a command before you run it. Exits with 1 when something is."""
-    config, hub = connecting.connected(client_home())
+    config = offline.configured()
     about = None if project else identity(str(Path.cwd()), config.home / "roots.json")
-    try:
-        answer = hub.post("warnings", {"command": command, "host": host, "project": project, "identity": about})
-    except HubRefused as error:
-        if project or error.problem.get("code") != "project-unknown":
-            raise
-        # A folder that is no project's: what is known of the host is told all the same.
-        answer = hub.post("warnings", {"command": command, "host": host})
+
+    def ask(hub: Hub) -> dict[str, Any]:
+        try:
+            return hub.post("warnings", {"command": command, "host": host, "project": project, "identity": about})
+        except HubRefused as error:
+            if project or error.problem.get("code") != "project-unknown":
+                raise
+            # A folder that is no project's: what is known of the host is told all the same.
+            return hub.post("warnings", {"command": command, "host": host})
+
+    read = offline.read("warnings", command, ask)
+    answer = read.as_dict()
     if as_json:
         print_json(answer)
     else:
-        for caution in answer["warnings"]:
-            say(nouns_shown.plain(f"{caution['confidence']}: {caution['why']}"))
-            for name in ("error", "instead"):
-                if caution[name]:
-                    say(nouns_shown.plain(f"  {name}: {caution[name]}"))
-        if not answer["warnings"]:
-            say("Nothing is known to fail about that")
-    if answer["warnings"]:
+        lines = _cautions(answer["warnings"]) if read.told is not None else read.text.splitlines()
+        for line in lines or ["Nothing is known to fail about that"]:
+            say(nouns_shown.plain(line))
+    if answer["warnings"] if read.told is not None else read.items:
         raise typer.Exit(1)
+
+
+def _cautions(found: list[dict[str, Any]]) -> list[str]:
+    lines: list[str] = []
+    for caution in found:
+        lines.append(f"{caution['confidence']}: {caution['why']}")
+        lines += [f"  {name}: {caution[name]}" for name in ("error", "instead") if caution[name]]
+    return lines
 
 
 secrets = typer.Typer(help="Use secrets without seeing them.", no_args_is_help=True)
@@ -400,6 +418,7 @@ def demo() -> None:
     showing.demo(say)
 
 
+offline.add(app)
 for _name, _text in HUB_COMMANDS.items():
     hub_process.add_command(app, (_name,), _text)
 

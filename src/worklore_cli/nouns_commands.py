@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Protocol, cast
 
 import typer
 from rich.console import RenderableType
@@ -17,6 +17,7 @@ from worklore_cli import (
     memory_figures,
     nouns_hub,
     nouns_listing,
+    nouns_offline,
     nouns_shown,
     reporting,
     signing_in,
@@ -25,7 +26,7 @@ from worklore_cli.catalog import Action, Field, Noun, actions_of
 from worklore_cli.catalog_values import parse
 from worklore_cli.failure import Failure
 from worklore_cli.nouns_hub import Record, Records
-from worklore_client.wire import HubRefused
+from worklore_client.wire import HubRefused, HubUnreachable
 
 STALE = 412
 CONFLICT = 409
@@ -129,7 +130,10 @@ def _list(app: typer.Typer, noun: Noun) -> None:
 def _show(app: typer.Typer, noun: Noun) -> None:
     def run(identifier: Identifier, *, as_json: AsJson = False) -> None:
         hub = nouns_hub.connected()
-        record = hub.get(f"{noun.plural}/{hub.find(noun, identifier)}")
+        try:
+            record = hub.get(f"{noun.plural}/{hub.find(noun, identifier)}")
+        except HubUnreachable as error:
+            record = nouns_offline.show(noun, identifier, error)
         if as_json:
             nouns_shown.print_json(record)
         else:
@@ -144,7 +148,14 @@ def _show(app: typer.Typer, noun: Noun) -> None:
 # --- writing --------------------------------------------------------------------------------------------------------
 
 
-def assigned(hub: Records, fields: Mapping[str, Field], given: list[str] | None) -> Record:
+class Resolver(Protocol):
+    """Whoever knows which record a reference names."""
+
+    def resolve(self, field: Field, value: Any) -> Any:
+        """Its id."""
+
+
+def assigned(hub: Resolver, fields: Mapping[str, Field], given: list[str] | None) -> Record:
     """The values of ``FIELD=VALUE`` arguments, references resolved. Wrong ones are errors of usage."""
     body: Record = {}
     for text in given or []:
@@ -169,7 +180,7 @@ def _read_json(source: str) -> Any:
         raise Failure(f"{'standard input' if source == '-' else source} is no JSON: {error}") from None
 
 
-def _body(hub: Records, fields: Mapping[str, Field], given: list[str] | None, source: str | None) -> Any:
+def _body(hub: Resolver, fields: Mapping[str, Field], given: list[str] | None, source: str | None) -> Any:
     if source and given:
         raise typer.BadParameter("give either FIELD=VALUE or --json")
     return _read_json(source) if source else assigned(hub, fields, given)
@@ -187,7 +198,16 @@ def _add(app: typer.Typer, noun: Noun) -> None:
             if missing:
                 raise typer.BadParameter(f"{', '.join(missing)} must be given")
         hub = nouns_hub.connected()
-        made = hub.write("POST", noun.plural, _body(hub, fields, given, source), message=message, dry_run=dry_run).body
+        key, body = nouns_offline.new_key(), None
+        try:
+            body = _body(hub, fields, given, source)
+            headers = {"Idempotency-Key": key}
+            made = hub.write("POST", noun.plural, body, headers=headers, message=message, dry_run=dry_run).body
+        except HubUnreachable as error:
+            unsent = nouns_offline.Unsent(error, key, message)
+            unsent.allowed(noun, dry_run=dry_run)
+            nouns_offline.add(noun, body or assigned(nouns_offline.References(), fields, given), unsent)
+            return
         if source:
             nouns_shown.print_json(made)
         else:
@@ -212,16 +232,25 @@ def _set(app: typer.Typer, noun: Noun) -> None:
         if not (given or source):
             raise typer.BadParameter("nothing is to be changed; give FIELD=VALUE")
         hub = nouns_hub.connected()
-        body = _body(hub, fields, given, source)
-        path = f"{noun.plural}/{hub.find(noun, identifier)}"
-        before = hub.get(path)
-        headers = {"If-Match": f'"{version or before["version"]}"'} if noun.versioned else {}
+        key, body, before = nouns_offline.new_key(), None, Record()
         try:
+            body = _body(hub, fields, given, source)
+            path = f"{noun.plural}/{hub.find(noun, identifier)}"
+            before = hub.get(path)
+            headers = {"Idempotency-Key": key}
+            headers |= {"If-Match": f'"{version or before["version"]}"'} if noun.versioned else {}
             after = hub.write("PATCH", path, body, headers=headers, message=message, dry_run=dry_run).body
+        except HubUnreachable as error:
+            unsent = nouns_offline.Unsent(error, key, message)
+            unsent.allowed(noun, dry_run=dry_run)
+            local = body or assigned(nouns_offline.References(), fields, given)
+            # It may have arrived: what waits is the same request, against the same version.
+            nouns_offline.change(noun, identifier, local, unsent, version or before.get("version"))
+            return
         except HubRefused as error:
             if error.status != STALE:
                 raise
-            raise _stale(noun, before, body, error) from None
+            raise _stale(noun, before, body or {}, error) from None
         if source:
             nouns_shown.print_json(after)
             return

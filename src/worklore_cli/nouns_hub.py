@@ -171,7 +171,8 @@ def connected(timeout: float = TIMEOUT, token: str = "") -> Records:
     home = client_home()
     try:
         config = load(home)
-        return Records(config.hub, token or config.token, timeout=timeout, ca_file=config.options.get("ca_file", ""))
+        authority = config.options.get("ca_file", "")
+        return Records(config.hub, token or config.token, timeout=timeout, ca_file=authority, home=home)
     except NotConnected as error:
         raise Failure(f"this machine is not connected ({error})", "Run `worklore connect URL --code CODE`") from None
     except HubError as error:

@@ -6,14 +6,16 @@ import json
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import typer
 
-from worklore_cli import nouns_hub, nouns_shown
+from worklore_cli import nouns_hub, nouns_offline, nouns_shown
 from worklore_cli.catalog import Noun
 from worklore_cli.catalog_values import write
 from worklore_cli.nouns_hub import Records
+from worklore_client.wire import HubUnreachable
 
 DEFAULT_LIMIT = 50
 Pages = Iterable[tuple[list[dict[str, Any]], bool]]
@@ -69,7 +71,14 @@ def run(asked: Listing, limit: int | None, form: str) -> None:
     """Print a list: `form` is table, json or csv."""
     names = asked.names(form)
     hub = nouns_hub.connected()
-    pages = hub.pages(asked.noun, {**asked.parameters(hub), "fields": ",".join(names)}, limit)
+    try:
+        parameters = {**asked.parameters(hub), "fields": ",".join(names)}
+        coming = hub.pages(asked.noun, parameters, limit)
+        first = next(coming)  # it says whether the hub is there
+        pages: Pages = chain([first], coming)
+    except HubUnreachable as error:
+        rows = nouns_offline.rows(asked.noun, asked.filters, asked.search, error)
+        pages = [([{name: row.get(name) for name in names} for row in rows[:limit]], False)]
     if form == "csv":
         more = _print_csv(asked.noun, names, pages)
     elif form == "json":

@@ -11,8 +11,29 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ANSWER_LIMIT = 65_536
-LIMITS = {"SessionStart": ("start_ms", 1000), "UserPromptSubmit": ("prompt_ms", 300), "PreToolUse": ("tool_ms", 200)}
+LIMITS = {"SessionStart": ("start_ms", 1000), "UserPromptSubmit": ("prompt_ms", 300), "PreToolUse": ("tool_ms", 60)}
 """By event: the setting of how many milliseconds the hub may take to answer, and what it is unless set."""
+
+CACHE_MS = 400
+"""What the cache may take when the hub's time is over, in milliseconds: a disk that hangs holds up no agent."""
+
+FRESH_SECONDS = 300
+"""What was renewed so lately is not renewed again."""
+
+_TROUBLE = frozenset(
+    (
+        "hub-timeout",
+        "hub-unreachable",
+        "hub-broken-on-purpose",
+        "answer-torn",
+        "answer-rubbish",
+        "answer-too-long",
+        "answer-401",
+        "answer-403",
+        "answer-408",
+        "answer-429",
+    )
+)
 
 _PLAIN = bytes(byte for byte in range(0x21, 0x7F) if byte != ord("%"))
 
@@ -164,8 +185,8 @@ def header(name: str, value: str) -> str:
     return name + ": " + value + "\r\n"
 
 
-def watch(home: str, event: str, milliseconds: int) -> _thread.LockType:
-    """Ends the process quietly after `milliseconds`, unless the caller takes the returned lock first.
+def watch(milliseconds: int, late: "Callable[[], None]") -> _thread.LockType:
+    """Calls `late` and ends the process after `milliseconds`, unless the caller takes the returned lock first.
 
     One limit for everything: name service, connecting, TLS, a hub that answers byte by byte.
     """
@@ -174,27 +195,90 @@ def watch(home: str, event: str, milliseconds: int) -> _thread.LockType:
     def expire() -> None:
         time.sleep(milliseconds / 1000)
         if lock.acquire(blocking=False):
-            log(home, event, "hub-timeout")
-            system._exit(0)  # noqa: SLF001 - the documented name of the function
+            try:
+                late()
+            finally:
+                system._exit(0)  # noqa: SLF001 - the documented name of the function
 
     _thread.start_new_thread(expire, ())
     return lock
 
 
-def prompt_memory(home: str, agent: str, event: str, raw: bytes, folder: str) -> None:
-    """Ask the hub what the agent should know now and print its answer byte for byte."""
+def prompt_memory(home: str, agent: str, event: str, raw: bytes, folder: str, *, names: str) -> bool:
+    """Ask the hub what the agent should know now and print its answer byte for byte. True when it answered.
+
+    What this machine has kept answers when the hub does not, or not in time; `names` as for `events.run`.
+    """
     settings = read_settings(home)
     name, unless_set = LIMITS[event]
     limit = settings.get(name, "")
-    lock = watch(home, event, int(limit) if limit.isdigit() else unless_set)
-    root, remote, marker = find_project(folder)
-    headers = header("X-Worklore-Remote", remote) + header("X-Worklore-Marker", marker)
-    headers += header("X-Worklore-Time", str(time.time_ns() // 1_000_000))
+    place: list[str] = []
+
+    def without_hub(why: str) -> None:
+        log(home, event, why)
+        if is_trouble(why):
+            watch(CACHE_MS, lambda: log(home, event, "cache-timeout"))
+            from worklore_client.cached import fall_back  # noqa: PLC0415 - paid only when the hub did not answer
+
+            try:
+                fall_back(home, settings, event, raw, place, names=names, why=why)
+            except Exception as error:  # noqa: BLE001 - as in `events.main`, which a late answer does not come back to
+                log(home, event, "internal-" + type(error).__name__)
+
+    lock = watch(int(limit) if limit.isdigit() else unless_set, lambda: without_hub("hub-timeout"))
     try:
+        place += find_project(folder)
+        root, remote, marker = place
+        headers = header("X-Worklore-Remote", remote) + header("X-Worklore-Marker", marker)
+        headers += header("X-Worklore-Time", str(time.time_ns() // 1_000_000))
+        see_that_hub_is_whole(home)
         answer = ask(settings, f"hooks/{agent}/{event}", headers + header("X-Worklore-Cwd", root), raw)
-    except Silent:
+    except Silent as end:
         lock.acquire()  # the failure has its own line; the watch must not add another
-        raise
+        without_hub(end.code)
+        return False
     lock.acquire()
     while answer:
         answer = answer[system.write(1, answer) :]
+    if event == "SessionStart":
+        want_refresh(home, root)
+    return True
+
+
+def is_trouble(code: str) -> bool:
+    """True for what another layer may help with, or an agent should know of."""
+    return code in _TROUBLE or code[:8] == "answer-5"
+
+
+def broken_hub(home: str) -> bool:
+    """True while `worklore offline simulate` has the hub broken."""
+    if read_text(home + SEPARATOR + "offline", 4_096) is None:
+        return False
+    from worklore_client.cached import broken  # noqa: PLC0415 - only where something is simulated
+
+    return broken(home, "hub")
+
+
+def see_that_hub_is_whole(home: str) -> None:
+    """Silent("hub-broken-on-purpose") where it is not."""
+    if broken_hub(home):
+        raise Silent("hub-broken-on-purpose")
+
+
+def want_refresh(home: str, folder: str) -> None:
+    """Leave the wish that the flusher renews what is kept of a folder's project, where that is not fresh."""
+    try:
+        if time.time() - system.stat(home + SEPARATOR + "cache.db").st_mtime < FRESH_SECONDS:
+            return
+    except OSError:
+        pass  # there is none yet
+    path = home + SEPARATOR + "spool" + SEPARATOR + "refresh"
+    try:
+        handle = system.open(path, system.O_WRONLY | system.O_APPEND | system.O_CREAT, 0o600)
+        try:
+            if system.fstat(handle).st_size < ANSWER_LIMIT:
+                system.write(handle, (folder + "\n").encode("utf-8", "surrogateescape"))
+        finally:
+            system.close(handle)
+    except OSError:
+        log(home, "SessionStart", "refresh-unwritable")

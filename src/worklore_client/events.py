@@ -265,9 +265,9 @@ def mark(home: str, agent: str, what: str) -> None:
 
 
 def waiting(home: str) -> bool:
-    """True when the spool holds a note."""
+    """True when the spool holds something for the flusher: notes, operations, wishes for what is kept here."""
     try:
-        return any(name.endswith(".note") for name in system.listdir(home + SEPARATOR + "spool"))
+        return any(name.endswith((".note", ".op", "refresh")) for name in system.listdir(home + SEPARATOR + "spool"))
     except FileNotFoundError:
         return False
 
@@ -329,7 +329,7 @@ def run(home: str, agent: str, event: str, names: str) -> None:
     if own_name and text_of(found[_EVENT_NAME]) != own_name:
         raise Silent("wrong-event")
     if event in ASKING:
-        ask_hub(home, agent, event, raw, folder_of(agent, found))
+        ask_hub(home, agent, event, raw, folder_of(agent, found), names=names)
     else:
         about = {"session_id": found[session], _TRANSCRIPT: found.get(transcript, b"")}
         note_event(home, agent, event, about, folder_of(agent, found))
@@ -355,13 +355,13 @@ def worded(names: str, text: bytes) -> bytes:
     return b'{"hookSpecificOutput":{"hookEventName":' + quoted(own_name) + b',"additionalContext":' + text + b"}}"
 
 
-def ask_hub(home: str, agent: str, event: str, raw: bytes, folder: str) -> None:
-    """Print what the hub has to say to the event."""
+def ask_hub(home: str, agent: str, event: str, raw: bytes, folder: str, *, names: str) -> None:
+    """Print what the hub has to say to the event; `names` as for `run`."""
     from worklore_client.ask import prompt_memory  # noqa: PLC0415 - a note needs neither sockets nor the project
 
     try:
-        prompt_memory(home, agent, event, raw, folder)
-        mark(home, agent, "recall")
+        if prompt_memory(home, agent, event, raw, folder, names=names):
+            mark(home, agent, "recall")
     finally:
         if event == "SessionStart" and waiting(home):
             start_flusher(home)

@@ -1,4 +1,4 @@
-"""The flusher: sends what the transcripts named in the spool have grown by.
+"""The flusher: sends what transcripts have grown by and the operations that wait, and renews what is kept of the hub's.
 
 Started detached by the hooks, one at a time per client home; it ends when there is nothing left to send or the hub does
 not take it.
@@ -9,11 +9,12 @@ moment, it asks the hub where to go on.
 
 import errno
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from worklore_client import checkpoints
+from worklore_client import cache, checkpoints, operations
 from worklore_client import config as configuration
 from worklore_client.events import log, mark
 from worklore_client.identity import identity
@@ -25,7 +26,9 @@ from worklore_client.spool import (
     note_files,
     read_note,
     sweep_parts,
+    wanted_folders,
 )
+from worklore_client.syncing import Round, sync_round
 from worklore_client.transcript import Portion, portions, tail_digest, unchanged_before
 from worklore_client.wire import Hub, HubError, HubRefused, HubUnreachable
 
@@ -34,7 +37,8 @@ HUB_SECONDS = 30.0
 CURSOR_MOVES = 5
 """How often another sender may move the cursor under one transcript before it is left for the next run."""
 _CONTENT_REFUSED = frozenset({400, 413, 422})
-_UNAUTHORISED = frozenset({401, 403})
+_NO_TOKEN = 401
+_UNAUTHORISED = frozenset({_NO_TOKEN, 403})
 _CURSOR_MISMATCH = "cursor-mismatch"
 _TRY_LATER = frozenset({408, 425, 429})
 _SERVER_ERROR = 500
@@ -54,13 +58,18 @@ class Run:
     state: FlushState
     tried: set[str] = field(default_factory=set[str])
     sent: dict[tuple[str, str, str], Note] = field(default_factory=dict[tuple[str, str, str], Note])
+    folders: list[str] = field(default_factory=list[str])
+    """Those of projects in which something was done, the latest last."""
 
 
-def flush(home: Path, *, patient: bool = True) -> bool:
+def flush(
+    home: Path, *, patient: bool = True, folders: Sequence[str] = (), report: Callable[[Round], None] | None = None
+) -> bool:
     """Drain the spool of `home`; True when nothing is left in it.
 
-    `patient` waits out the pause that earlier failures have set (at most ``retry_s``) and lingers for the last lines
-    of a transcript, which the agent may write after its hook.
+    What is kept of the projects of `folders` is renewed, and of those in which something was done. `report` is told
+    what came of each round. `patient` waits out the pause that earlier failures have set (at most ``retry_s``) and
+    lingers for the last lines of a transcript, which the agent may write after its hook.
     """
     seen: set[str] = set()
     while True:
@@ -68,15 +77,17 @@ def flush(home: Path, *, patient: bool = True) -> bool:
             if not mine:
                 return False
             before = _config_bytes(home)
-            alive = _drain(home, seen, patient=patient)
+            alive = _drain(home, seen, _Wish(patient, folders, report))
         if not alive and _config_bytes(home) != before:
             # Connected anew while this one still tried, or paused, with the old token: that starts no other flusher.
             seen.clear()
             continue
         # A hook may have left a note after the last look and found the lock taken: look again now that it is free.
         left = {path.name for path in note_files(home)}
-        if not alive or not left - seen:
-            return not left
+        written = operations.waiting(home)
+        if not alive or not (left - seen or written):
+            return not left and not written
+        folders = ()
 
 
 def _config_bytes(home: Path) -> bytes:
@@ -86,29 +97,53 @@ def _config_bytes(home: Path) -> bytes:
         return b""
 
 
-def _drain(home: Path, seen: set[str], *, patient: bool) -> bool:
+@dataclass(frozen=True)
+class _Wish:
+    """How to drain: see `flush`."""
+
+    patient: bool
+    folders: Sequence[str]
+    report: Callable[[Round], None] | None
+
+
+def _drain(home: Path, seen: set[str], wish: _Wish) -> bool:
     """Send everything the spool names; False when the hub does not take it."""
     sweep_parts(home)
     try:
         config = configuration.load(home)
-        hub = Hub(config.hub, config.token, timeout=HUB_SECONDS, ca_file=config.options.get("ca_file", ""))
+        hub = Hub(config.hub, config.token, timeout=HUB_SECONDS, ca_file=config.options.get("ca_file", ""), home=home)
     except (configuration.NotConnected, HubError) as error:
         log(str(home), "flush", "not-connected" if isinstance(error, configuration.NotConnected) else "bad-address")
         return False
     run = Run(home, config, hub, FlushState.load(home), seen)
     longest = float(config.number("retry_s", 60))
-    if patient:
+    if wish.patient:
         time.sleep(min(longest, max(0.0, run.state.retry_at - time.time())))
     try:
-        _send_all(run, linger=config.number("linger_ms", 1000) / 1000 if patient else 0.0)
+        _send_all(run, linger=config.number("linger_ms", 1000) / 1000 if wish.patient else 0.0)
+        _sync(run, wish)
     except HubError as error:
         code = _code(error)
         log(str(home), "flush", code)
+        if isinstance(error, HubRefused) and error.status == _NO_TOKEN and cache.forget(home):
+            log(str(home), "flush", "cache-forgotten")
         run.state.failed(code, longest)
         return False
     finally:
         run.state.save(home)
     return True
+
+
+def _sync(run: Run, wish: _Wish) -> None:
+    """Send the operations that wait, and renew what is kept of the projects in which something was done."""
+    worked_in = [] if cache.is_fresh(run.home) else [*reversed(run.folders)]
+    folders = [*worked_in, *wanted_folders(run.home), *wish.folders]
+    if not folders and not operations.waiting(run.home):
+        return
+    done = sync_round(run.config, run.hub, folders, lambda checkpoint: _remember(run, checkpoint))
+    run.state.succeeded()
+    if wish.report is not None:
+        wish.report(done)
 
 
 def _code(error: HubError) -> str:
@@ -185,6 +220,7 @@ def _send_group(run: Run, notes: list[Note]) -> None:
         return
     else:
         run.sent[newest.key] = newest
+        run.folders.append(newest.folder)
         run.state.succeeded()
         mark(str(run.home), newest.agent, "capture")
     newest.path.unlink(missing_ok=True)

@@ -16,6 +16,9 @@ PART_SECONDS = 60.0
 """Age after which a note that was never renamed into place is the leaving of a killed hook."""
 
 
+TOLD_SECONDS = 7 * 86_400.0
+
+
 class NoteUnreadable(ValueError):  # noqa: N818 - reads as the state it is
     """The file is no note."""
 
@@ -57,6 +60,27 @@ def read_note(path: Path) -> Note:
     return Note(path, *cast("list[str]", values))
 
 
+def wanted_folders(home: Path) -> list[str]:
+    """The folders whose projects hooks want renewed, the latest first. This takes them away."""
+    path = home / "spool" / "refresh"
+    taken = path.with_name("refresh.taken")
+    try:
+        path.replace(taken)
+        lines = taken.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return []  # none is wanted, or nothing can be written: then nothing is renewed either
+    taken.unlink(missing_ok=True)
+    return [line for line in dict.fromkeys(reversed(lines)) if line and "\x00" not in line]
+
+
+def tidy_told(home: Path) -> None:
+    """Remove what is remembered of sessions that nobody has asked in for a week."""
+    for path in (home / "told").glob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > TOLD_SECONDS:
+                path.unlink()
+
+
 def sweep_parts(home: Path) -> None:
     """Remove what hooks killed in the middle of a note have left."""
     for part in (home / "spool").glob("*.part"):
@@ -65,17 +89,28 @@ def sweep_parts(home: Path) -> None:
                 part.unlink()
 
 
-@contextlib.contextmanager
-def flusher_lock(home: Path) -> Generator[bool]:
+def flusher_lock(home: Path) -> contextlib.AbstractContextManager[bool]:
     """True while this process is the one flusher of the home, False when another is. Freed by the system on a crash.
 
     FileNotFoundError when there is no home: it is not for the flusher to make one again that somebody has removed.
     """
-    path = home / "locks" / "flush"
+    return held_lock(home, "flush")
+
+
+@contextlib.contextmanager
+def held_lock(home: Path, name: str, seconds: float = 0.0) -> Generator[bool]:
+    """True while this process alone holds the lock of a name, False when another still does after `seconds`.
+
+    Freed by the system on a crash. FileNotFoundError when there is no home.
+    """
+    path = home / "locks" / name
     path.parent.mkdir(mode=0o700, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        yield _try_lock(handle)
+        end = time.monotonic() + seconds
+        while not (mine := _try_lock(handle)) and time.monotonic() < end:
+            time.sleep(0.01)
+        yield mine
     finally:
         os.close(handle)
 

@@ -4,10 +4,11 @@ import http.client
 import json
 import ssl
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlencode
 
-from worklore_client.ask import split_url
+from worklore_client.ask import broken_hub, split_url
 from worklore_client.events import Silent
 
 ANSWER_LIMIT = 64 * 1024 * 1024
@@ -51,10 +52,13 @@ _ADDRESS_TEXT = {
 class Hub:
     """A hub at `url`; `token` goes along as bearer token where given. `timeout` in seconds, for each step of the wire.
 
-    Raises HubAddressRefused at once for an address that must not be used.
+    `home` is that of the client for which it may be broken on purpose. Raises HubAddressRefused at once for an address
+    that must not be used.
     """
 
-    def __init__(self, url: str, token: str = "", *, timeout: float = 30.0, ca_file: str = "") -> None:
+    def __init__(
+        self, url: str, token: str = "", *, timeout: float = 30.0, ca_file: str = "", home: Path | None = None
+    ) -> None:
         try:
             self._tls, self._host, self._port, self._prefix = split_url(url.rstrip("/"))
         except Silent as refusal:
@@ -63,6 +67,7 @@ class Hub:
         self._token = token
         self._timeout = timeout
         self._ca_file = ca_file
+        self._home = home
 
     def get(self, path: str, **parameters: str) -> dict[str, Any]:
         """GET `path` (below /api/v1, or absolute when it starts with a slash); the parsed answer."""
@@ -84,6 +89,8 @@ class Hub:
         self, method: str, path: str, body: bytes | None, more: Mapping[str, str] | None = None
     ) -> tuple[int, bytes]:
         """One request as it is, with `more` headers: the answer's status and bytes, whatever they say."""
+        if self._home is not None and broken_hub(str(self._home)):
+            raise HubUnreachable("the hub is broken on purpose (worklore offline simulate --off ends that)")
         headers = {"Accept": "application/json", "Connection": "close", **(more or {})}
         if body is not None:
             headers["Content-Type"] = "application/json"

@@ -14,6 +14,7 @@ import pytest
 from worklore_cli import hook_log
 from worklore_cli import main as cli
 from worklore_cli.replaying import prompt_of
+from worklore_client import operations
 from worklore_client.adapters import ADAPTERS, CLAUDE_CODE
 from worklore_client.spool import FlushState
 
@@ -303,10 +304,16 @@ def test_disconnect_keeps_and_names_what_was_not_sent(worklore: Run, user: Path,
     assert worklore("connect", hub.url, "--code", hub.code)[0] == 0
     note = user / ".worklore" / "spool" / "1.note"
     note.write_text("{}")
+    home = user / ".worklore"
+    operation = operations.add(home, operations.Operation("POST", "context-snippets", {"title": "t"}))
+    (home / "cache.db").write_bytes(b"what was kept")
     status, said, _ = worklore("disconnect")
     assert status == 0
     assert "1 transcript notes" in said
+    assert "1 writes of this machine" in said
     assert note.exists()
+    assert operation.path.exists()
+    assert not (home / "cache.db").exists()
     assert TOKEN not in said
 
 

@@ -1,7 +1,9 @@
 """The hooks as the agent runs them: a process, JSON on stdin."""
 
+import contextlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import time
@@ -12,18 +14,30 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worklore_client import events
+from worklore_client import cache, events
 from worklore_client.ask import answer_body, header, split_url
+from worklore_client.cached import CLOSING, OPENING, UNAVAILABLE
+from worklore_client.config import load
 
 from .conftest import HOOK, TOKEN, Machine, PretendedHub, record, serving, waited, write_records
 
-BARE = subprocess.run(
-    [sys.executable, "-I", "-S", "-c", "import sys; print(*sorted(sys.modules))"],
-    capture_output=True,
-    check=True,
-    text=True,
-).stdout.split()
+SHA256 = "_sha2" if sys.version_info >= (3, 12) else "_sha256"
+
+
+def modules_after(statement: str) -> set[str]:
+    script = f"import sys; {statement}; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-I", "-S", "-c", script], capture_output=True, check=True, text=True)
+    return set(ran.stdout.split())
+
+
+BARE = modules_after("pass")
 OURS = {"worklore_client", "worklore_client.events"}
+WITHOUT_HUB = {"worklore_client.cached", "worklore_client.words"} | modules_after(
+    f"import _sqlite3, _json, {SHA256}"
+) - BARE
+"""What is loaded only when the hub did not answer."""
+
+ASKING = ["SessionStart", "UserPromptSubmit", "PreToolUse"]
 ALLOWED = {
     "SessionStart": OURS | {"worklore_client.ask", "worklore_client.project", "_socket"},
     "UserPromptSubmit": OURS | {"worklore_client.ask", "worklore_client.project", "_socket"},
@@ -32,11 +46,28 @@ ALLOWED = {
     "PreCompact": OURS,
     "PostToolUse": OURS,
 }
-ASKING = ["SessionStart", "UserPromptSubmit", "PreToolUse"]
 
 
 @pytest.mark.parametrize("event", [*ALLOWED, "Said"])
 def test_a_hook_loads_exactly_the_modules_it_may(machine: Machine, event: str) -> None:
+    assert loaded(machine, event) == ALLOWED.get(event, OURS)
+    assert machine.log() == ""
+
+
+@pytest.mark.parametrize("event", ASKING)
+def test_a_hook_without_a_hub_loads_little_more(machine: Machine, hub: PretendedHub, event: str) -> None:
+    kept(machine, hub)
+    hub.mode = "error"
+    more = {"worklore_client.commands"} if event == "PreToolUse" else set[str]()
+    command = {"command": "systemctl restart nginx"}
+    assert (
+        loaded(machine, event, prompt="the backup of nas-07", tool_input=command) == ALLOWED[event] | WITHOUT_HUB | more
+    )
+    assert machine.log().split()[1::3] == [event] * 2
+    assert machine.log().split()[2::3] == ["answer-500", "cache-answered"]
+
+
+def loaded(machine: Machine, event: str, **members: object) -> set[str]:
     # The hook leaves by _exit; the stand-in reports what is loaded at that moment.
     script = (
         "import sys, posix\n"
@@ -46,12 +77,97 @@ def test_a_hook_loads_exactly_the_modules_it_may(machine: Machine, event: str) -
         f"exec(compile(open(__file__).read(), __file__, 'exec'))\n"
     )
     ran = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", script], input=machine.event(event), capture_output=True, check=True
+        [sys.executable, "-I", "-S", "-c", script],
+        input=machine.event(event, **members),
+        capture_output=True,
+        check=True,
     )
     status, *modules = ran.stderr.decode().split()
     assert status == "0"
-    assert set(modules) - set(BARE) == ALLOWED.get(event, OURS)
-    assert machine.log() == ""
+    return set(modules) - BARE
+
+
+def kept(machine: Machine, hub: PretendedHub, ago: float = 0.0) -> None:
+    """Let the machine have kept a little of its project."""
+    identity = {"path": str(machine.project), "remote": None, "marker": None}
+    memory = {"id": "m1", "seq": 1, "kind": "turn", "turn": "t1", "author": "kim", "machine": "bench"}
+    memory |= {"said_at": "2026-03-03T10:00:00Z", "text": "The backup of nas-07 needs the new path </worklore-memory>"}
+    trigger = {"head": "systemctl restart", "program": False, "words": ["nginx"], "least": 1, "rights": True}
+    warning = {"id": "w1", "line": "- systemctl restart failed here\n", "hosts": [], "triggers": [trigger]}
+    answer = {
+        "project": {"id": "p1", "name": "firewall", "client_id": None},
+        "whole": True,
+        "cursor": "c1",
+        "memories": {"held": cache.digest_of(["m1"]), "base": 0},
+        "parts": {
+            "brief": [{"text": OPENING + "The path of the backup was changed\n" + CLOSING}],
+            "warning": [warning],
+        },
+    }
+    config = load(machine.home)
+    with cache.writing(config) as writer:
+        assert writer.take(identity, answer, [memory], [])
+    if ago:
+        with contextlib.closing(sqlite3.connect(machine.home / "cache.db")) as link, link:
+            link.execute("UPDATE projects SET fetched = fetched - ?", (ago,))
+
+
+def test_what_is_kept_answers_when_the_hub_takes_too_long(machine: Machine, hub: PretendedHub) -> None:
+    kept(machine, hub, ago=7_300)
+    hub.mode = "slow"
+    config = machine.home / "config"
+    config.write_text(config.read_text().replace("_ms=3000", "_ms=200"))
+    ran = machine.run("UserPromptSubmit", prompt='Why does the "backup"\nof nas-07 fail?', session_id="late")
+    text = said(ran.stdout)
+    assert "2026-03-03, kim on bench: The backup of nas-07 needs the new path" in text
+    assert "2 hours old. It may have been overtaken." in text
+    assert text.count("</worklore-memory>") == 1
+    assert [line.split()[2] for line in machine.log().splitlines()] == ["hub-timeout", "cache-answered"]
+
+
+def test_warnings_that_are_kept(machine: Machine, hub: PretendedHub) -> None:
+    kept(machine, hub)
+    hub.mode = "error"
+
+    def warned(command: str, session: str) -> bool:
+        ran = machine.run("PreToolUse", tool_input={"command": command}, session_id=session)
+        return "systemctl restart failed here" in said(ran.stdout)
+
+    assert warned("cd /tmp && systemctl restart nginx", "a")
+    assert not warned("systemctl restart nginx", "a"), "nothing is warned of twice in a session"
+    assert warned("ssh web-1 'systemctl restart nginx'", "b")
+    assert not warned("sudo systemctl restart nginx", "c"), "with more rights it is another command"
+    assert not warned("systemctl status nginx", "d")
+    assert not warned("systemctl restart apache2", "e")
+    assert not warned("", "f")
+
+
+def test_a_cache_of_another_token_is_not_read(machine: Machine, hub: PretendedHub) -> None:
+    kept(machine, hub)
+    hub.mode = "error"
+    config = machine.home / "config"
+    config.write_text(config.read_text().replace(TOKEN, "wl_another"))
+    assert "The path of the backup" not in said(machine.run("SessionStart").stdout)
+    assert "SessionStart cache-of-another" in machine.log()
+
+
+def test_nothing_of_a_token_is_kept(machine: Machine, hub: PretendedHub) -> None:
+    kept(machine, hub)
+    for name in ("cache.db", "cache.db-wal"):
+        path = machine.home / name
+        assert not path.exists() or TOKEN.encode() not in path.read_bytes()
+    assert (machine.home / "cache.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_several_hooks_at_once_on_one_cache_that_is_being_written(machine: Machine, hub: PretendedHub) -> None:
+    kept(machine, hub)
+    hub.mode = "error"
+    with ThreadPoolExecutor(6) as pool:
+        asked = [pool.submit(machine.run, "SessionStart", session_id=f"many-{n}") for n in range(12)]
+        for _ in range(20):
+            kept(machine, hub)
+        answers = [said(each.result().stdout) for each in asked]
+    assert all("The path of the backup was changed" in text for text in answers), machine.log()
 
 
 @pytest.mark.parametrize("event", ASKING)
@@ -80,9 +196,13 @@ def test_the_project_goes_along_without_the_remotes_credentials(machine: Machine
     assert request.headers["x-worklore-cwd"] == str(machine.project)
 
 
+def said(output: bytes) -> str:
+    return str(json.loads(output)["hookSpecificOutput"]["additionalContext"]) if output else ""
+
+
 @pytest.mark.parametrize("mode", ["slow", "error", "rubbish", "html"])
 @pytest.mark.parametrize("event", ASKING)
-def test_a_hub_in_trouble_is_silence_and_a_line_in_the_log(
+def test_a_hub_in_trouble_is_said_once_a_session_and_is_a_line_in_the_log(
     machine: Machine, hub: PretendedHub, mode: str, event: str
 ) -> None:
     if mode == "slow":
@@ -91,27 +211,36 @@ def test_a_hub_in_trouble_is_silence_and_a_line_in_the_log(
     hub.mode = mode
     begun = time.monotonic()
     ran = machine.run(event, prompt="the prompt stays here")
-    assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"", b"")
-    assert time.monotonic() - begun < 5
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert said(ran.stdout) == ("" if event == "PreToolUse" else UNAVAILABLE.format(why="the hub did not answer"))
+    assert machine.run(event, prompt="and once more").stdout == b""
+    assert time.monotonic() - begun < 10
     code = {"slow": "hub-timeout", "error": "answer-500", "rubbish": "answer-rubbish", "html": "answer-rubbish"}[mode]
-    assert machine.log().split()[1:] == [event, code]
+    assert [line.split()[1:] for line in machine.log().splitlines()] == [[event, code]] * 2
 
 
-def test_a_hub_that_is_down_is_silence_for_each_event(machine: Machine, tmp_path: Path) -> None:
+def test_a_hub_that_is_down_is_said_once_and_then_silence(machine: Machine, tmp_path: Path) -> None:
     write_records(tmp_path / "t.jsonl", [record(1)])
     config = machine.home / "config"
     config.write_text("hub=http://127.0.0.1:9\ntoken=wl_x\nretry_s=0\n")
     for event in ALLOWED:
         ran = machine.run(event, transcript_path=str(tmp_path / "t.jsonl"))
-        assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"", b"")
+        assert (ran.returncode, ran.stderr) == (0, b"")
+        assert bool(ran.stdout) == (event == "SessionStart")
     assert len(machine.notes()) >= 1
     assert "UserPromptSubmit hub-unreachable" in machine.log()
     assert waited(lambda: "flush hub-unreachable" in machine.log())
 
 
-def test_a_token_that_is_no_longer_good_is_silence(machine: Machine, hub: PretendedHub) -> None:
+def test_a_token_that_is_no_longer_good_is_said_once_and_forgets_what_was_kept(
+    machine: Machine, hub: PretendedHub
+) -> None:
     hub.tokens.clear()
-    assert machine.run("SessionStart").stdout == b""
+    kept(machine, hub)
+    assert "does not take this machine's token" in said(machine.run("SessionStart").stdout)
+    assert machine.run("UserPromptSubmit", prompt="the backup of nas-07").stdout == b""
+    assert not (machine.home / "cache.db").exists()
+    assert "SessionStart cache-forgotten" in machine.log()
     assert "SessionStart answer-401" in machine.log()
     assert TOKEN not in machine.log()
 

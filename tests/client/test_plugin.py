@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,14 @@ def test_the_market_offers_a_plugin_that_is_there() -> None:
     hooks = json.loads((PLUGIN / "hooks/hooks.json").read_text())["hooks"]
     assert set(hooks) == {event.theirs for event in CLAUDE_CODE.events}
     assert {path.stem for path in (PLUGIN / "commands").glob("*.md")} == {"recall", "remember", "handoff"}
+
+
+def test_what_its_commands_run_is_there() -> None:
+    said = "".join(path.read_text() for path in (PLUGIN / "commands").glob("*.md"))
+    named = set(re.findall(r"\bworklore ([a-z-]+)", said))
+    assert named >= {"recall", "remember"}
+    commands = (ROOT / "docs/reference/commands.md").read_text()
+    assert {name for name in named if f"\n## worklore {name}\n" not in commands} == set()
 
 
 def run(machine: Machine, event: str, **members: str) -> subprocess.CompletedProcess[bytes]:

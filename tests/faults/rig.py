@@ -83,6 +83,8 @@ class HubProcess:
         self._url = url
         self._process: subprocess.Popen[bytes] | None = None
         self._keeper = ""
+        self.patience = START_SECONDS
+        """Seconds in which it must start."""
 
     @property
     def pid(self) -> int:
@@ -99,7 +101,7 @@ class HubProcess:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment(where)
             )
-        end = time.monotonic() + START_SECONDS
+        end = time.monotonic() + self.patience
         while not ready.exists():
             assert self._process.poll() is None, f"the hub did not start: {self.log()[-2000:]}"
             assert time.monotonic() < end, "the hub did not start in time"

@@ -131,6 +131,12 @@ class KnownFailures:
             for client in by_client if clients is None else {*clients, None}:
                 yield from by_client.get(client, ())
 
+    def of(self, ctx: ReadContext, client: uuid.UUID | None) -> list[Known]:
+        """What is known of a client, and of the installation."""
+        with self._lock:
+            self._catch_up(ctx)
+            return [known for known in self._held.values() if known.client in (client, None)]
+
     def repeats(self, ctx: ReadContext, key: uuid.UUID, made: Iterable[Call]) -> bool:
         """True when one of some calls repeats the known failure of an id."""
         with self._lock:

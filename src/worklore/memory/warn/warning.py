@@ -216,14 +216,19 @@ def _place(ctx: ReadContext, situation: Situation, name: str, names: set[str]) -
 
 def _cautions(ctx: ReadContext, found: Sequence[Match]) -> list[Caution]:
     matches = {match.known.id: match for match in reversed(found)}
+    return [caution for _, caution in cautions_of(ctx, matches)[:MOST]]
+
+
+def cautions_of(ctx: ReadContext, matches: Mapping[uuid.UUID, Match]) -> list[tuple[uuid.UUID, Caution]]:
+    """The warnings of known failures by their ids, the surest and weightiest first, as far as the caller sees them."""
     there = {
         **_patterns(ctx, [key for key, match in matches.items() if match.known.is_pattern]),
         **_insights(ctx, [key for key, match in matches.items() if not match.known.is_pattern]),
     }
     # What is not there is gone, hidden or switched off since the index read it.
-    made = [_caution(match, *there[key]) for key, match in matches.items() if key in there]
-    made.sort(key=lambda caution: (ORDER[caution.confidence], -caution.priority, -caution.count))
-    return made[:MOST]
+    made = [(key, _caution(match, *there[key])) for key, match in matches.items() if key in there]
+    made.sort(key=lambda item: (ORDER[item[1].confidence], -item[1].priority, -item[1].count))
+    return made
 
 
 _Read = tuple[FailurePattern | None, EnvironmentalInsight | None]
@@ -301,7 +306,7 @@ def rendered(found: Sequence[Caution]) -> tuple[str, int]:
     """The warnings as a text for an agent and its tokens; the least sure are left out where they do not fit."""
     kept = list(found)
     while kept:
-        text = OPENING + HEADING + "".join(_line(caution) for caution in kept) + CLOSING
+        text = OPENING + HEADING + "".join(told_line(caution) for caution in kept) + CLOSING
         size = tokens.count(text)
         if size <= BUDGET:
             return text, size
@@ -309,7 +314,8 @@ def rendered(found: Sequence[Caution]) -> tuple[str, int]:
     return "", 0
 
 
-def _line(caution: Caution) -> str:
+def told_line(caution: Caution) -> str:
+    """A warning as one line for an agent."""
     said = f' It said: "{caution.error}"' if caution.error else f" {caution.title}"
     instead = f" Instead: {caution.instead}" if caution.instead else ""
     return f"- ({caution.confidence}) {caution.why}.{said}{instead}\n"
