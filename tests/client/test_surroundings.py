@@ -242,9 +242,12 @@ def test_a_token_revoked_in_mid_session_loses_nothing(sqlite_hub: TestHub, tmp_p
     assert machine.log() == ""
     write_records(transcript, [record(1, f"Said before the end, in {tmp_path.name}")])
     owner.post(f"/machines/{me['machine']['id']}/disable", json={}).raise_for_status()
-    for event in ("UserPromptSubmit", "PreToolUse"):
-        ran = machine.run(event, prompt="What now?")
-        assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"", b"")
+    told = [machine.run(event, prompt="What now?") for event in ("UserPromptSubmit", "UserPromptSubmit", "PreToolUse")]
+    assert [(ran.returncode, b"Memory is unavailable" in ran.stdout, ran.stderr) for ran in told] == [
+        (0, True, b""),
+        (0, False, b""),
+        (0, False, b""),
+    ]
     assert machine.run("Stop", transcript_path=str(transcript)).returncode == 0
     assert waited(lambda: " flush " in machine.log())
     codes = {tuple(line.split()[1:]) for line in machine.log().splitlines()}
