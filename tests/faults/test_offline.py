@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import unique
 from tests.faults.rig import HubProcess, Station, waited
 from tests.memory.transcripts import conversation, piece
 from worklore_client import cache, operations
@@ -22,16 +23,22 @@ TALK = (
     "The nightly backup of nas-07 fails with 0x80070035",
     "The share was renamed; the job has the new path and the backup of nas-07 ran through",
 )
+TRAILERS = (
+    "Worklore-Decision: The share was renamed for the backup of nas-07\n"
+    "Worklore-Work-Item: Replace the share, in progress\nWorklore-Vendor: acme-invoices is operational\n"
+    "Worklore-Configuration: branch main\n"
+    "Worklore-Warning: systemctl restart nginx says Access denied"
+)
 GIT = ["git", "-c", "user.name=Kim", "-c", "user.email=kim@example.com", "-c", "commit.gpgsign=false"]
 
 
 class Workshop:
     """A hub process, and a machine on whose project something is known."""
 
-    def __init__(self, folder: Path) -> None:
-        self.hub = HubProcess(folder / "hub")
-        self.hub.start()
-        self.station = Station(folder / "bench")
+    def __init__(self, folder: Path, hub: HubProcess) -> None:
+        self.hub = hub
+        self.name = unique("acme")
+        self.station = Station(folder / "bench", remote=f"https://git.example.com/{self.name}/network.git")
         self.station.project.mkdir(parents=True)
         git = ["git", "init", "-q"]
         subprocess.run(git, cwd=self.station.project, check=True)
@@ -49,12 +56,12 @@ class Workshop:
             "extractor_version": "2.4.0",
             "manifest_compliant": True,
         }
-        vendor = {"name": "acme-invoices", "extractor_version": "2.4.0", "metadata": metadata}
+        vendor = {"name": self.name, "extractor_version": "2.4.0", "metadata": metadata}
         self.api.post("vendor-extractors", vendor)
         self.api.post("project-configuration", {"project_id": self.project, "git_branch": "main"})
         pattern = {
             "pattern_type": "permission_denied",
-            "pattern_signature": "restart denied",
+            "pattern_signature": f"restart denied {self.name}",
             "error_pattern": "Access denied",
             "triggering_commands": ["systemctl restart nginx"],
             "failure_description": "Restarting nginx is denied here",
@@ -63,6 +70,10 @@ class Workshop:
             "occurrence_count": 3,
         }
         self.api.post("failure-patterns", pattern)
+        commit = [*GIT, "commit", "-q", "--allow-empty", "-m", f"Rename\n\n{TRAILERS}"]
+        subprocess.run(commit, cwd=self.station.project, check=True)
+        assert self.station.worklore("offline", "journal", "on").returncode == 0
+        self.json("sync")
 
     @property
     def api(self) -> Hub:
@@ -89,17 +100,18 @@ class Workshop:
 
 
 @pytest.fixture(scope="module")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
-    made = Workshop(tmp_path_factory.mktemp("workshop"))
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
+    made = HubProcess(tmp_path_factory.mktemp("hub") / "hub")
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def workshop(hub: HubProcess, tmp_path: Path) -> Iterator[Workshop]:
+    made = Workshop(tmp_path, hub)
     yield made
     made.station.kill_flushers()
-    made.hub.stop()
-
-
-@pytest.fixture(autouse=True)
-def mended(workshop: Workshop) -> Iterator[None]:
-    yield
-    (workshop.station.home / "offline").unlink(missing_ok=True)
 
 
 QUESTIONS = {
@@ -115,21 +127,12 @@ SAYS = {
     "recall": "The share was renamed",
     "warnings": "Access denied",
     "work-items": "Replace the share",
-    "vendors": "acme-invoices",
+    "vendors": "acme-",
     "configuration": "main",
 }
 
 
 def test_each_layer_answers_when_those_above_are_broken(workshop: Workshop) -> None:
-    project = workshop.station.project
-    trailers = (
-        "Worklore-Decision: The share was renamed for the backup of nas-07\n"
-        "Worklore-Work-Item: Replace the share, in progress\nWorklore-Vendor: acme-invoices is operational\n"
-        "Worklore-Configuration: branch main\n"
-        "Worklore-Warning: systemctl restart nginx says Access denied"
-    )
-    subprocess.run([*GIT, "commit", "-q", "--allow-empty", "-m", f"Rename\n\n{trailers}"], cwd=project, check=True)
-    assert workshop.station.worklore("offline", "journal", "on").returncode == 0
     told = workshop.json("sync")
     assert (told["synchronised"], told["refreshed"]) == (True, ["network"]), (told, workshop.station.log())
     for broken in ((), ("hub",), ("hub", "cache"), ("hub", "cache", "git"), ("hub", "cache", "git", "journal")):
@@ -351,11 +354,12 @@ def test_a_hub_that_accepts_and_never_answers_costs_two_seconds(workshop: Worksh
 
 
 def test_a_revoked_token_forgets_what_was_kept(workshop: Workshop, tmp_path: Path) -> None:
-    """Last of all: the machine has no token any more."""
     station = workshop.station
     workshop.json("sync")
     assert (station.home / "cache.db").exists()
-    workshop.hub.change("UPDATE api_tokens SET revoked_at = created_at WHERE kind = 'machine'")
+    ours = str(workshop.api.get("me")["machine"]["id"])
+    revoked = "UPDATE api_tokens SET revoked_at = created_at WHERE machine_id IN (:text, :hex)"
+    assert workshop.hub.change(revoked, text=ours, hex=ours.replace("-", "")) == 1
     workshop.hub.kill()  # nobody remembers the token
     workshop.hub.start()
     said = station.hook("SessionStart", "revoked-1", tmp_path / "t.jsonl", source="startup")
