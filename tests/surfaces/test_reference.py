@@ -1,6 +1,7 @@
 """The page of the API's reference works without a network; headers that make answers safe stand on all of them."""
 
 import hashlib
+import json
 import os
 import re
 from importlib.resources import files
@@ -32,6 +33,25 @@ def test_the_page_lists_operations_and_asks_no_other_host(sqlite_hub: TestHub, t
         assert page.errors == []
         assert {urlsplit(url).netloc for url in page.asked} - {""} == {urlsplit(sqlite_hub.url).netloc}
         assert len(page.asked) >= 5
+
+
+def test_whatever_the_description_refers_to_is_there() -> None:
+    document = json.loads((Path(__file__).parents[2] / "docs/reference/openapi.json").read_text())
+    named, waiting = set[str](), [document]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            named |= {part["$ref"]} if isinstance(part.get("$ref"), str) else set()
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
+    assert len(named) > 100
+    for name in named:
+        assert name.startswith("#/"), name
+        found = document
+        for step in name.removeprefix("#/").split("/"):
+            assert step in found, name
+            found = found[step]
 
 
 def test_its_files_are_those_of_the_makers(sqlite_hub: TestHub) -> None:

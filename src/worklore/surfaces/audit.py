@@ -71,40 +71,32 @@ _PARAMETERS: Final = (
     ("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}, "Rows of a page."),
     ("after", _TEXT, "The `next` of the page before."),
 )
-_COMPARED: Final = {
-    "x-risk": "read",
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["heads"],
-                    "properties": {
-                        "heads": {
-                            "type": "object",
-                            "description": "Those of a checkpoint: by chain, its last entry's number and code.",
-                            "maxProperties": 1_000,
-                            "additionalProperties": {
-                                "type": "array",
-                                "prefixItems": [{"type": "integer", "minimum": 1}, {"type": "string"}],
-                                "minItems": 2,
-                                "maxItems": 2,
-                            },
-                        }
-                    },
-                },
-                "example": {"heads": {"0f1e2d3c4b5a.0.k1": [7, "0" * 64]}},
-            }
-        },
-    },
-}
 _PAGE: Final = {
     "type": "object",
     "required": ["items", "next"],
     "properties": {
         "items": {"type": "array", "items": {"type": "object"}},
         "next": {"type": ["string", "null"], "description": "`after` of the next page; null at the end."},
+    },
+}
+
+
+class Heads(WireModel):
+    """Where the chains of the audit stood when a checkpoint was made: number and code of their last entries."""
+
+    heads: Annotated[dict[CleanStr, tuple[Annotated[int, Field(ge=1, lt=INT64)], CleanStr]], Field(max_length=1_000)]
+
+
+_COMPARED: Final = {
+    "x-risk": "read",
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": Heads.model_json_schema(),
+                "example": {"heads": {"0f1e2d3c4b5a.0.k1": [7, "0" * 64]}},
+            }
+        },
     },
 }
 
@@ -162,12 +154,6 @@ def routes(gateway: Gateway) -> APIRouter:
         return Gone(gone=missed)
 
     return router
-
-
-class Heads(WireModel):
-    """Where the chains of the audit stood when a checkpoint was made: number and code of their last entries."""
-
-    heads: Annotated[dict[CleanStr, tuple[Annotated[int, Field(ge=1, lt=INT64)], CleanStr]], Field(max_length=1_000)]
 
 
 class Gone(WireModel):

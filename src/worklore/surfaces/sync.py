@@ -31,6 +31,7 @@ from worklore.memory.warn.carried import carried
 from worklore.memory.window import WINDOWS, MemoryWindow, Trust
 from worklore.ops.audit_chain import HandedOut
 from worklore.surfaces.http import Gateway, json_response, read_body, validated
+from worklore.surfaces.openapi import REF
 from worklore.tracking.configuration import PROJECT_CONFIGURATIONS
 from worklore.tracking.vendor import VENDORS
 from worklore.work.identity import Folder, find_project
@@ -67,6 +68,12 @@ class Sync(WireModel):
 
     memories: bool = True
     """False for the other parts alone."""
+
+
+# A folder is described where all operations find it.
+_SCHEMA: Final = {
+    key: value for key, value in Sync.model_json_schema(ref_template=REF + "{model}").items() if key != "$defs"
+}
 
 
 class Memories(WireModel):
@@ -141,7 +148,7 @@ def routes(gateway: Gateway, newest: Callable[[], HandedOut | None]) -> APIRoute
             "x-risk": "read",
             "requestBody": {
                 "required": True,
-                "content": {"application/json": {"schema": Sync.model_json_schema(), "example": AN_EXAMPLE}},
+                "content": {"application/json": {"schema": _SCHEMA, "example": AN_EXAMPLE}},
             },
         },
     )
