@@ -7,11 +7,13 @@ import random
 import string
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
+from tests.client.commands import Technician
 from tests.conftest import TestHub, unique
 from tests.memory.test_recall import captured
 from tests.memory.test_records import Place, everything
@@ -25,6 +27,7 @@ from worklore.memory.question import of_project
 from worklore.memory.recall import search
 from worklore.resources import RESOURCES
 from worklore.work.project import Project
+from worklore_client.config import Config, save
 
 RECALLS = int(os.environ.get("WORKLORE_RECALLS", "300"))
 
@@ -101,6 +104,28 @@ def test_nothing_crosses_from_client_to_client(hub: TestHub, two: tuple[Walled, 
         told += [client.get(f"/{path}", params=asked).text for path in RANKED]
         assert any(mine.word in text for text in told), who
         assert [text for text in told if other.word in text] == [], who
+
+
+def test_nothing_crosses_by_commands_or_by_what_a_machine_takes_along(
+    hub: TestHub, two: tuple[Walled, Walled], tmp_path: Path
+) -> None:
+    mine, other = two
+    token = hub.token(Role.technician, kind=TokenKind.machine, clients=[mine.place.client["id"]])
+    save(Config(tmp_path, hub.url, token, {}))
+    types, client = Technician(hub, tmp_path, hub.owner()), hub.client(token)
+    told = [
+        types(*words, "--limit", "1000", form).out
+        for form in ("--json", "--csv")
+        for words in (("context", "list"), ("snippet", "list"), ("decision", "list"), ("work-item", "list"))
+    ]
+    for walled, status in ((mine, 0), (other, None)):
+        for question in questions(other.word):
+            said = types("recall", question, "--client", walled.place.client["id"], "--json", status=status)
+            assert (said.status == 0) == (walled is mine), said
+            told.append((said.out + said.err).replace(question, ""))
+        told.append(client.post("/sync", json={"identity": walled.place.identity}).raise_for_status().text)
+    assert any(mine.word in text for text in told)
+    assert [text for text in told if other.word in text] == []
 
 
 def test_nothing_crosses_from_project_to_project(two: tuple[Walled, Walled], machine_api: httpx2.Client) -> None:
