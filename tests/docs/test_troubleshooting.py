@@ -8,6 +8,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "operations" / "troubleshooting.md"
 CODE = re.compile(r"[a-z]+(-[a-z]+)*")
+TELLERS = {"Silent", "log", "without_hub"}
+"""Whom a hook's code is handed to."""
+HOOK_CODE = re.compile(r"[a-z]+(?:-[a-z]+)*-[a-z]*")
 PASSED_ON = {"code", "text"}
 """Names behind ``code=`` that hand on what a caller has given; a code that hides behind another name is not seen."""
 
@@ -45,12 +48,14 @@ def answered() -> set[str]:
 def silent() -> set[str]:
     """Every code that a hook writes into its log; one that ends in something variable ends in ``-`` here."""
     codes: set[str] = set()
-    for tree in trees("worklore_client"):
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Silent":
-                said = node.args[0].left if isinstance(node.args[0], ast.BinOp) else node.args[0]
-                assert isinstance(said, ast.Constant), ast.unparse(node)
-                codes.add(said.value)
+    for node in (node for tree in trees("worklore_client") for node in ast.walk(tree)):
+        said: list[ast.expr] = []
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in TELLERS:
+            said = node.args[-1:]
+        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "code":
+            said = [node.value]
+        parts = [part.value for each in said for part in ast.walk(each) if isinstance(part, ast.Constant)]
+        codes.update(part for part in parts if isinstance(part, str) and HOOK_CODE.fullmatch(part))
     return codes
 
 
