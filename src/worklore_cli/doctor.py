@@ -8,7 +8,7 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
 
-from worklore_cli.connecting import connected, hook_log
+from worklore_cli.connecting import agents_here, connected, hook_log
 from worklore_client import agent_settings, checkpoints, hook_entries, operations
 from worklore_client.adapters import ADAPTERS, Adapter, Layout
 from worklore_client.cached import LIFE_SECONDS
@@ -155,7 +155,13 @@ def _project(home: Path) -> Check:
 def _agents(home: Path) -> Iterator[Check]:
     adapters = agent_settings.connected_adapters(home, ADAPTERS)
     if not adapters:
-        yield Check("hooks", "failure", "no agent has hooks of ours", "Run `worklore connect` again")
+        here = [adapter.title for adapter in agents_here()]
+        if here:
+            said = f"{' and '.join(here)} would be told nothing: no agent has hooks of ours"
+            yield Check("hooks", "failure", said, "Run `worklore connect` again")
+        else:
+            said = "there is no agent on this machine; `worklore recall` and the other commands work"
+            yield Check("hooks", "warning", said, "Once one is installed, run `worklore connect` again")
     for adapter in adapters:
         yield _hooks(home, adapter)
         yield from _lately(home, adapter)

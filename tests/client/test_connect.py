@@ -150,3 +150,12 @@ def test_a_machine_without_agents_is_connected_all_the_same(sqlite_hub: TestHub,
     assert "OpenCode: round trip" in told
     assert (home.path / ".config" / "opencode" / "plugins" / "worklore.js").exists()
     home.worklore("doctor")
+
+
+def test_a_machine_without_an_agent_is_connected_all_the_same(sqlite_hub: TestHub, tmp_path: Path) -> None:
+    home = Home(sqlite_hub, tmp_path, ())
+    assert "No agent was found here" in home.worklore("connect", sqlite_hub.url, "--code", home.code, "--yes")
+    checks = {each["name"]: each for each in json.loads(home.worklore("doctor", "--json"))["checks"]}
+    assert checks["hooks"]["state"] == "warning"
+    (tmp_path / BY_NAME["claude-code"].folder).mkdir()
+    assert "Claude Code would be told nothing" in home.worklore("doctor", status=1)
