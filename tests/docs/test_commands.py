@@ -46,6 +46,7 @@ NOT_RUN = {
     ("docs/operations/systemd.md", "systemctl status worklore"): "systemd",
     ("docs/operations/tls-proxy.md", "worklore connect https://hub.example.com --code CODE"): "needs a certificate",
     ("docs/operations/troubleshooting.md", "make kill TRANSCRIPTS=~/.claude/projects/SOME-PROJECT"): "ten minutes",
+    ("docs/operations/troubleshooting.md", "make outage"): "an hour at most",
 }
 """Blocks that cannot run here, and why."""
 

@@ -88,7 +88,7 @@ class Memories(WireModel):
     """On the last page: SHA-256 of the ids that are to be held, in order, a line each. Another: ask without cursor."""
 
 
-class Synced(WireModel):
+class SyncAnswer(WireModel):
     """What a machine takes along."""
 
     checkpoint: HandedOut | None
@@ -142,7 +142,7 @@ def routes(gateway: Gateway, newest: Callable[[], HandedOut | None]) -> APIRoute
     @router.post(
         "/sync",
         tags=["sync"],
-        response_model=Synced,
+        response_model=SyncAnswer,
         openapi_extra={
             "x-scope": SCOPE,
             "x-risk": "read",
@@ -167,11 +167,11 @@ def routes(gateway: Gateway, newest: Callable[[], HandedOut | None]) -> APIRoute
 AN_EXAMPLE: Final = {"identity": {"remote": "https://git.example.com/msp/portal.git", "path": "/srv/portal"}}
 
 
-def synced(ctx: ReadContext, body: Sync) -> Synced:
+def synced(ctx: ReadContext, body: Sync) -> SyncAnswer:
     """The answer, but for the checkpoint."""
     life = epoch(ctx)
     project = find_project(ctx, body.identity)
-    answer = Synced(
+    answer = SyncAnswer(
         checkpoint=None,
         epoch=life.id if life else None,
         project=None,
