@@ -346,6 +346,5 @@ def memory_line(said_at: str, author: str, machine: str, text: str) -> str:
     """A memory as one dated and attributed line."""
     words = " ".join(text.split())
     short = words if len(words) <= ITEM_CHARACTERS else words[:ITEM_CHARACTERS] + "…"
-    return f"- {said_at[:10]}, {author}{' on ' + machine if machine else ''}: {short}\n".replace(
-        "</worklore", "\u2039/worklore"
-    )
+    who = (", " + author if author else "") + (" on " + machine if machine else "")
+    return f"- {said_at[:10]}{who}: {short}\n".replace("</worklore", "\u2039/worklore")

@@ -130,7 +130,9 @@ def _context(record: ConversationContext) -> str:
 
 
 def _snippet(record: ContextSnippet) -> str:
-    return _lines(("", record.title), ("", record.dense_content))
+    # What was remembered in a sentence is its own title.
+    title = "" if record.dense_content.startswith(record.title) else record.title
+    return _lines(("", title), ("", record.dense_content))
 
 
 @dataclass(frozen=True, slots=True)
