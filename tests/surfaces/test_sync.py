@@ -4,12 +4,16 @@ from typing import Any
 
 import httpx2
 import pytest
+from sqlalchemy import update
 
 from tests.conftest import TestHub, unique
 from tests.memory.test_warnings import Place
 from tests.memory.transcripts import conversation, home, piece
 from worklore.identity.roles import Role
 from worklore.identity.token import TokenKind
+from worklore.kernel.audit import unaudited
+from worklore.kernel.context import Context
+from worklore.memory.window import MemoryWindow, Trust
 from worklore.surfaces import sync
 from worklore.surfaces.sync import digest_of
 from worklore.tracking.vendor import EXAMPLE
@@ -93,6 +97,27 @@ def test_a_machine_takes_along_all_that_agents_read(
     assert (records["memories"], records["parts"]) == (None, taken.parts)
     assert "Geheim77x" not in str(told)
     assert taken.complete
+
+
+def test_of_its_client_only_what_somebody_stated_comes_along(
+    api: httpx2.Client, hub: TestHub, taken: Taken, project: str
+) -> None:
+    """As recall in a project tells it: what was merely read off a transcript elsewhere stays there."""
+    about = {"client_id": api.get(f"/projects/{project}").json()["client_id"], "insight_category": "permissions"}
+    told = {word: unique(word) for word in ("stated", "read")}
+    for word in told.values():
+        insight = {**about, "insight_title": word, "insight_description": "as it is"}
+        api.post("/environmental-insights", json=insight).raise_for_status()
+
+    def read_off(ctx: Context) -> None:
+        low = update(MemoryWindow).where(MemoryWindow.text.contains(told["read"])).values(trust=Trust.transcript)
+        ctx.session.execute(unaudited(low, "a test").execution_options(synchronize_session=False))
+
+    hub.database.write(read_off)
+    taken.sync()
+    texts = "\n".join(taken.texts())
+    assert told["stated"] in texts
+    assert told["read"] not in texts
 
 
 def test_only_what_has_changed_is_sent_again(api: httpx2.Client, taken: Taken, project: str) -> None:

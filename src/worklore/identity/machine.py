@@ -1,13 +1,15 @@
 """A technician's computer: what it can do and where it usually is."""
 
+import uuid
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Index
+from sqlalchemy import Index, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from worklore.kernel.access import installation
+from worklore.kernel.context import ReadContext
 from worklore.kernel.db import Record, Stamped
 from worklore.kernel.resource import Resource
 from worklore.kernel.types import Line, column
@@ -67,3 +69,11 @@ MACHINES = Resource(
     search=(Machine.hostname, Machine.friendly_name, Machine.notes),
     columns=(Machine.hostname, Machine.friendly_name, Machine.platform, Machine.last_seen),
 )
+
+
+def names_of(ctx: ReadContext, ids: set[uuid.UUID]) -> dict[uuid.UUID, str]:
+    """What people call machines, by their ids."""
+    if not ids:
+        return {}
+    named = select(Machine.id, Machine.friendly_name, Machine.hostname).where(Machine.id.in_(sorted(ids)))
+    return {row.id: row.friendly_name or row.hostname for row in ctx.session.execute(named)}

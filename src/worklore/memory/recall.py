@@ -15,7 +15,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import InstrumentedAttribute
 
-from worklore.identity.machine import Machine
+from worklore.identity.machine import names_of
 from worklore.kernel.action import Action, Risk
 from worklore.kernel.context import ReadContext
 from worklore.kernel.types import iso
@@ -249,7 +249,7 @@ def read_excerpts(ctx: ReadContext, scope: Scope, hits: Iterable[Hit]) -> list[R
     parts: dict[tuple[uuid.UUID | None, str], dict[int, str]] = {}
     for row in _parts(ctx, split):
         parts.setdefault((row.project_id, row.source_uuid), {})[row.part] = row.text
-    machines = _machines(ctx, {row.machine_id for row in matched.values() if row.machine_id})
+    machines = names_of(ctx, {row.machine_id for row in matched.values() if row.machine_id})
     found: list[ReadHit] = []
     for hit in ranked:
         row = matched.get(hit.id)
@@ -318,10 +318,3 @@ def _rows(
         if ctx.principal.clients is not None:
             some = some.where(WINDOWS.visible(ctx.principal))
         yield from ctx.session.execute(some)
-
-
-def _machines(ctx: ReadContext, ids: set[uuid.UUID]) -> dict[uuid.UUID, str]:
-    if not ids:
-        return {}
-    named = select(Machine.id, Machine.friendly_name, Machine.hostname).where(Machine.id.in_(sorted(ids)))
-    return {row.id: row.friendly_name or row.hostname for row in ctx.session.execute(named)}

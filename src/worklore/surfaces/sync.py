@@ -15,9 +15,9 @@ from typing import Annotated, Any, Final
 import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
-from sqlalchemy import ColumnElement, Select, and_, select
+from sqlalchemy import ColumnElement, Select, or_, select
 
-from worklore.identity.machine import Machine
+from worklore.identity.machine import names_of
 from worklore.kernel import crud
 from worklore.kernel.context import ReadContext
 from worklore.kernel.epoch import epoch
@@ -26,6 +26,7 @@ from worklore.kernel.resource import Resource
 from worklore.kernel.types import iso
 from worklore.kernel.wire import WireModel
 from worklore.memory.brief import CHECK_SESSION, Asker, brief
+from worklore.memory.recollection import Scope
 from worklore.memory.redaction import told
 from worklore.memory.warn.carried import carried
 from worklore.memory.window import WINDOWS, MemoryWindow, Trust
@@ -221,7 +222,7 @@ def _memories(ctx: ReadContext, project: Project, cursor: _Cursor, *, whole: boo
         cursor.seq = rows[-1].seq
     last = len(found) <= PAGE
     held = _held(ctx, project, cursor) if last else None
-    machines = _machines(ctx, {row.machine_id for row in shown if row.machine_id})
+    machines = names_of(ctx, {row.machine_id for row in shown if row.machine_id})
     return Memories(
         items=[_item(row, machines) for row in shown],
         gone=[str(row.id) for row in rows if not _is_told(row)],
@@ -243,9 +244,8 @@ def _is_told(row: MemoryWindow) -> bool:
 
 
 def _seen(ctx: ReadContext, project: Project) -> list[ColumnElement[bool]]:
-    """What belongs to the project, and what was written down for its whole client, as far as the caller sees it."""
-    of_client = and_(MemoryWindow.project_id.is_(None), MemoryWindow.client_id == project.client_id)
-    own = (MemoryWindow.project_id == project.id) | of_client
+    """What recall would compare a question with, as far as the caller sees it."""
+    own = or_(*Scope(project.id, project.client_id).parts)
     seen = crud.visibility(WINDOWS, ctx.principal)
     return [own] if seen is None else [own, seen]
 
@@ -270,13 +270,6 @@ def _held(ctx: ReadContext, project: Project, cursor: _Cursor) -> str:
 def digest_of(ids: Iterable[str]) -> str:
     """SHA-256 of ids in order, a line each; the client makes the same of what it holds."""
     return hashlib.sha256("".join(f"{key}\n" for key in sorted(ids)).encode()).hexdigest()
-
-
-def _machines(ctx: ReadContext, ids: set[uuid.UUID]) -> Mapping[uuid.UUID, str]:
-    if not ids:
-        return {}
-    named = select(Machine.id, Machine.friendly_name, Machine.hostname).where(Machine.id.in_(sorted(ids)))
-    return {row.id: row.friendly_name or row.hostname for row in ctx.session.execute(named)}
 
 
 def _item(row: MemoryWindow, machines: Mapping[uuid.UUID, str]) -> dict[str, Any]:
