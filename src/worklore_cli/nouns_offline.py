@@ -1,5 +1,6 @@
 """Commands of nouns while the hub does not answer: lists from what is kept, writes into the spool."""
 
+import sqlite3
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,15 +11,18 @@ from worklore_cli import nouns_shown, offline
 from worklore_cli.catalog import Field, Noun
 from worklore_cli.failure import Failure
 from worklore_cli.nouns_hub import Record
-from worklore_client import layers, writing
+from worklore_client import cache, layers, writing
 from worklore_client.config import Config
+from worklore_client.identity import identity
 from worklore_client.operations import Operation, SpoolFull
 from worklore_client.wire import HubUnreachable
 
 KEPT: Mapping[str, str] = {"work-item": "work-items", "vendor": "vendors", "project-configuration": "configuration"}
 """Nouns that are read in layers, and as what."""
 
-KINDS: Mapping[str, str] = {"work-item": "work-item", "vendor": "vendor", "project-configuration": "configuration"}
+KINDS: Mapping[str, str] = {noun: layers.KIND[what] for noun, what in KEPT.items()}
+"""The same, as what they are kept."""
+
 SPOOLED = frozenset(
     {
         *KEPT,
@@ -123,7 +127,10 @@ def _found(config: Config, noun: Noun, identifier: str, folder: str) -> Record |
     """The record that is kept, by its id, the beginning of it, or its title or name."""
     if noun.name not in KINDS:
         return None
-    _, records = writing.held_records(config, folder, KINDS[noun.name])
+    try:
+        records = cache.records_of(config, identity(folder, config.home / "roots.json"), KINDS[noun.name]) or []
+    except sqlite3.Error:
+        records = []
     named = [each for each in records if identifier in (each.get("title"), each.get("name"))]
     found = named or [each for each in records if str(each["id"]).startswith(identifier.lower())]
     if len(found) > 1:

@@ -208,6 +208,21 @@ def _make(link: sqlite3.Connection, config: Config) -> None:
     link.execute("INSERT INTO meta VALUES ('scope', ?)", (scope_of(config.hub, config.token),))
 
 
+def records_of(config: Config, identity: Mapping[str, Any], kind: str) -> list[Row] | None:
+    """The records of a kind that are kept of a folder's project, with what was changed here since.
+
+    None where nothing is kept, or it cannot be read. Raises sqlite3.Error where it is damaged.
+    """
+    reader = reading(config)
+    if reader is None:
+        return None
+    try:
+        held = reader.project(identity)
+        return reader.records(held, kind) if held else []
+    finally:
+        reader.close()
+
+
 class Reader:
     """The cache, read by commands. Rows that cannot be read raise sqlite3.Error."""
 

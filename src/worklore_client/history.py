@@ -12,7 +12,7 @@ from pathlib import Path
 
 from worklore_client.events import SWITCH
 from worklore_client.project import find_project
-from worklore_client.words import terms
+from worklore_client.words import bearing
 from worklore_redact.engine import redact
 
 GIT_SECONDS = 5.0
@@ -89,12 +89,7 @@ def _lines(told: str) -> list[Line]:
 
 def best(lines: list[Line], question: str, most: int = 10) -> list[Line]:
     """The lines that share the most words with a question, at least two of them or all there are."""
-    asked = frozenset(terms(question))
-    least = min(2, len(asked))
-    scored = [(len(asked & frozenset(terms(line.text))), -place) for place, line in enumerate(lines)]
-    ranked = sorted((item for item in scored if item[0] >= max(1, least)), reverse=True)[:most]
     chosen: dict[str, Line] = {}
-    for _, place in ranked:
-        line = lines[-place]
+    for line in (lines[at] for at in bearing([each.text for each in lines], question)[:most]):
         chosen.setdefault(line.commit, line)  # a trailer repeats what its commit says
     return list(chosen.values())

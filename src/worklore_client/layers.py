@@ -17,7 +17,7 @@ from worklore_client.config import Config
 from worklore_client.events import Silent
 from worklore_client.identity import identity
 from worklore_client.wire import Hub, HubError, HubRefused
-from worklore_client.words import terms
+from worklore_client.words import bearing
 
 HUB, CACHE, GIT, JOURNAL = "hub", "cache", "git", "journal"
 LAYERS = (HUB, CACHE, GIT, JOURNAL)
@@ -27,7 +27,9 @@ KINDS = ("brief", "recall", "warnings", "work-items", "vendors", "configuration"
 PROBE_SECONDS = 2.0
 ASK_SECONDS = 15.0
 CHARACTERS = 8_000
-_KIND = {"warnings": "warning", "work-items": "work-item", "vendors": "vendor", "configuration": "configuration"}
+KIND = {"warnings": "warning", "work-items": "work-item", "vendors": "vendor", "configuration": "configuration"}
+"""What is kept of each kind that is a list of records, and what it is called there."""
+
 _UNAUTHORISED = 401
 _SERVER_ERROR = 500
 _UNKNOWN = frozenset({404, 405})
@@ -161,7 +163,7 @@ def _asked(hub: Hub, question: Question, about: Mapping[str, Any]) -> dict[str, 
         if refusal.status not in _UNKNOWN:
             raise
         raise Absent("the hub is older than this client and cannot tell it") from None
-    rows: list[dict[str, Any]] = told["parts"].get(_KIND.get(question.what, question.what), [])
+    rows: list[dict[str, Any]] = told["parts"].get(KIND.get(question.what, question.what), [])
     if question.what == "brief":
         return {"text": rows[0]["text"] if rows else "", "items": []}
     return {"text": "".join(f"{journal.line_of(row)}\n" for row in rows), "items": rows}
@@ -234,19 +236,15 @@ def _fill(
         found.items = [{"id": key, "line": line.strip()} for key, line in told.items()]
         found.text = "".join(told.values())
     else:
-        found.items = _records(config, about, _KIND[question.what])
+        found.items = _records(config, about, KIND[question.what])
         found.text = "".join(f"{journal.line_of(row)}\n" for row in found.items)
 
 
 def _records(config: Config, about: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:
-    reader = cache.reading(config)
-    if reader is None:
+    found = cache.records_of(config, about, kind)
+    if found is None:
         raise Absent(_CACHE_TEXT["cache-unreadable"])
-    try:
-        held = reader.project(about)
-        return reader.records(held, kind) if held else []
-    finally:
-        reader.close()
+    return found
 
 
 def _framed(lines: list[str]) -> str:
@@ -286,7 +284,7 @@ def _of_history(question: Question, lines: list[history.Line]) -> Iterator[histo
     elif question.what == "warnings":
         yield from history.best([line for line in lines if line.kind == "warning"], question.text)
     else:
-        yield from (line for line in lines if line.kind == _KIND[question.what])
+        yield from (line for line in lines if line.kind == KIND[question.what])
 
 
 def _seconds(text: str) -> float:
@@ -302,12 +300,9 @@ def _journal(config: Config, question: Question, _about: Mapping[str, Any], answ
     place = journal.place_of(config.home, question.folder)
     if place is None:
         raise Absent("this project keeps none here (worklore offline journal on)")
-    lines, seconds = journal.entries(place, _KIND.get(question.what, question.what))
+    lines, seconds = journal.entries(place, KIND.get(question.what, question.what))
     if question.what in ("recall", "warnings"):
-        asked = frozenset(terms(question.text))
-        least = max(1, min(2, len(asked)))
-        scored = [(len(asked & frozenset(terms(line))), -at) for at, line in enumerate(lines)]
-        lines = [lines[-at] for shared, at in sorted(scored, reverse=True)[:20] if shared >= least]
+        lines = [lines[at] for at in bearing(lines, question.text)[:20]]
     if not lines:
         raise Absent("nothing in it bears on it")
     answer.age = seconds

@@ -12,7 +12,7 @@ import os
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -96,7 +96,8 @@ def add(home: Path, operation: Operation) -> Spooled:
     content = json.dumps(asdict(clean), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
     if len(content) > MOST_BYTES:
         raise ValueError(f"an operation has {len(content)} bytes, at most {MOST_BYTES} are kept")
-    if len(_numbers(home, WAITING)) >= MOST:
+    names = os.listdir(folder)  # noqa: PTH208 - twice as fast with thousands of names
+    if sum(name.endswith(WAITING) for name in names) >= MOST:
         raise SpoolFull(f"{MOST} operations wait in {folder} already")
     part = folder / f".{clean.key}.part"
     try:
@@ -105,16 +106,15 @@ def add(home: Path, operation: Operation) -> Spooled:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        path = _linked(folder, part)
+        path = _linked(folder, part, max(_all_numbers(names), default=0) + 1)
     finally:
         part.unlink(missing_ok=True)
     _sync_folder(folder)
     return Spooled(path, clean)
 
 
-def _linked(folder: Path, part: Path) -> Path:
-    """Give the file the next number. Whoever else takes it first makes this one try the number after."""
-    number = max(_all_numbers(folder), default=0) + 1
+def _linked(folder: Path, part: Path, number: int) -> Path:
+    """Give the file a number. Whoever else takes it first makes this one try the number after."""
     while True:
         path = folder / f"{number:0{_NAME}d}{WAITING}"
         try:
@@ -125,8 +125,8 @@ def _linked(folder: Path, part: Path) -> Path:
             return path
 
 
-def _all_numbers(folder: Path) -> Iterator[int]:
-    for name in os.listdir(folder):  # noqa: PTH208 - twice as fast with thousands of names
+def _all_numbers(names: Iterable[str]) -> Iterator[int]:
+    for name in names:
         if name[:_NAME].isdigit() and name[_NAME : _NAME + 1] == ".":
             yield int(name[:_NAME])
 

@@ -26,6 +26,14 @@ def terms(text: str) -> list[str]:
     return [stem(word) for word in spaced.split() if word not in _STOP and len(word) <= LONGEST_WORD]
 
 
+def bearing(texts: "list[str]", question: str) -> "list[int]":
+    """Places of the texts that share words with a question, at least two or its only one; the most first."""
+    asked = frozenset(terms(question))
+    least = max(1, min(2, len(asked)))
+    shared = [len(asked & frozenset(terms(text))) for text in texts]
+    return sorted((at for at, count in enumerate(shared) if count >= least), key=lambda at: -shared[at])
+
+
 def stem(word: str) -> str:
     """A word without the ending that its forms differ in; numbers and short words stay as they are."""
     if not word.isalpha():

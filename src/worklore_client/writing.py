@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from worklore_client import cache, journal, operations, syncing
-from worklore_client.cache import Held
 from worklore_client.config import Config
 from worklore_client.events import log
 from worklore_client.identity import identity
@@ -32,20 +31,6 @@ def keep(config: Config, operation: Operation, kind: str = "", record: Mapping[s
         except (OSError, sqlite3.Error) as error:
             log(str(config.home), "write", syncing.code_of(error))
     return spooled
-
-
-def held_records(config: Config, folder: str, kind: str) -> tuple[Held | None, list[dict[str, Any]]]:
-    """The records of a kind that are kept of a folder's project, with what was changed here since."""
-    reader = cache.reading(config)
-    if reader is None:
-        return None, []
-    try:
-        held = reader.project(identity(folder, config.home / "roots.json"))
-        return held, reader.records(held, kind) if held else []
-    except sqlite3.Error:
-        return None, []
-    finally:
-        reader.close()
 
 
 def project_of(config: Config, folder: str) -> str:
@@ -81,7 +66,15 @@ def resolve(config: Config, conflict: Spooled, choice: str) -> Spooled | None:
     version: Any = (conflict.current or {}).get("version")
     if operation.if_match is not None and not isinstance(version, int):
         raise ValueError("the hub did not say which version stands there now; read the record and change it anew")
-    again = Operation(operation.method, operation.path, operation.body, operation.about, operation.folder, version)
+    again = Operation(
+        operation.method,
+        operation.path,
+        operation.body,
+        operation.about,
+        operation.folder,
+        version,
+        message=operation.message,
+    )
     spooled = operations.add(config.home, again)
     operations.drop(conflict)
     return spooled

@@ -243,10 +243,12 @@ def rank(
     meant = _Meant(*index.similarities(meaning.question.pooled)) if meaning else None
     meant = meant if meant is not None and meant.has.any() else None
     factors = asdict(weights or (MEANING_WEIGHTS if meant else WEIGHTS))
-    asked = [(held, 1.0) for held in _telling(index, question)]
-    bearing = _Bearing(layout, _lexical(layout, asked), _date_match(layout, question, now), meant)
+    telling = _telling(index, question)
+    lexical = _lexical(layout, ((held, 1.0) for held in telling))
+    bearing = _Bearing(layout, lexical, _date_match(layout, question, now), meant)
     places = _places(bearing, factors, only.mask(index, layout) if only is not None else None)
     signals = _signals(index, layout, question, bearing=bearing, places=places)
+    signals["covers"] = _covered(layout, telling, places) ** COVERING
     signals |= _standing(index, layout, places, now)
     if meant is not None:
         signals |= _likeness(meant, layout, places)
@@ -264,9 +266,7 @@ def rank(
     best = _top(scores, np.arange(len(places)), 4 * limit)
     if asks_how_it_is(question):
         newer = np.zeros(len(places))
-        newer[best[:LOOKED_AT]] = raised(
-            layout, _telling(index, question), places[best[:LOOKED_AT]], scores[best[:LOOKED_AT]]
-        )
+        newer[best[:LOOKED_AT]] = raised(layout, telling, places[best[:LOOKED_AT]], scores[best[:LOOKED_AT]])
         weighted["newer"], scores = newer, scores + newer
         best = best[np.argsort(-scores[best], kind="stable")]
     session_share = np.maximum(weighted["session"], 0.0)
@@ -297,12 +297,11 @@ def _sum(weighted: Mapping[str, Floats], size: int) -> Floats:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Lexical:
-    """BM25 of the units, of the turns and of the sessions, each scaled, and the share of the words that units say."""
+    """BM25 of the units, of the turns and of the sessions, each scaled."""
 
     unit: Floats
     turn: Floats
     session: Floats
-    covered: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -521,7 +520,6 @@ def _signals(index: Index, layout: Layout, question: str, *, bearing: _Bearing, 
     people = ~layout.unit_user[places] & ~layout.unit_assistant[places]
     asks_when = _ASKS_WHEN.search(question) is not None
     return _words(bearing.lexical, layout, places) | {
-        "covers": bearing.lexical.covered[places] ** COVERING,
         "author": _author_match(index.authors, layout, question, places),
         "date": np.zeros(len(places)) if bearing.date is None else bearing.date[places],
         "length": layout.log_unit_length[places],
@@ -575,16 +573,12 @@ def _lexical(layout: Layout, asked: Iterable[tuple[Postings, float]]) -> _Lexica
     ``asked`` are the postings of terms, and what each counts.
     """
     unit, turn, session = np.zeros(layout.units), np.zeros(layout.turns), np.zeros(layout.sessions)
-    covered, whole = np.zeros(layout.units), 0.0
     of_unit, of_turn, of_session = layout.usual_lengths
     groups_of = [(session, layout.unit_session, layout.session_length, of_session)]
     if layout.turns < layout.units:
         groups_of.append((turn, layout.unit_turn, layout.turn_length, of_turn))
     for (positions, counts), weight in asked:
         unit[positions] += weight * _bm25(counts, layout.unit_length, positions, of_unit)
-        rarity = weight * _rarity(layout.units, len(positions))
-        covered[positions] += rarity
-        whole += rarity
         for scores, group, lengths, usual in groups_of:
             # Positions ascend and groups lie together, so a group's occurrences are one run.
             groups = group[positions]
@@ -593,8 +587,17 @@ def _lexical(layout: Layout, asked: Iterable[tuple[Postings, float]]) -> _Lexica
             scores[places] += weight * _bm25(np.add.reduceat(counts, begins), lengths, places, usual)
     scaled = _scaled(unit)
     # Where each turn is one unit, what is said of units is said of turns.
-    turns = _scaled(turn) if layout.turns < layout.units else scaled
-    return _Lexical(scaled, turns, _scaled(session), covered / whole if whole else covered)
+    return _Lexical(scaled, _scaled(turn) if layout.turns < layout.units else scaled, _scaled(session))
+
+
+def _covered(layout: Layout, telling: Iterable[Postings], places: Ints) -> Floats:
+    """The share of the question's words that places say, each by how rare it is."""
+    covered, whole = np.zeros(layout.units), 0.0
+    for held in telling:
+        rarity = _rarity(layout.units, len(held.positions))
+        covered[held.positions] += rarity
+        whole += rarity
+    return covered[places] / whole if whole else covered[places]
 
 
 def _feedback(
