@@ -34,11 +34,13 @@ from cryptography.x509.oid import NameOID
 from worklore_cli.hub_process import temporary_hub
 from worklore_cli.machine import describe_machine
 from worklore_cli.replaying import percentiles
-from worklore_client.agent_settings import TIMEOUTS, command_of, entries
+from worklore_client import hook_entries
+from worklore_client.adapters import BY_NAME
 from worklore_client.config import Config, save
 from worklore_client.spool import flusher_lock, note_files
 from worklore_client.wire import Hub
 
+AGENT = BY_NAME["claude-code"]
 BARE = "bare interpreter"
 GOAL = 2.0
 COMMAND = "ssh srv-01.example.com 'systemctl restart nginx'"
@@ -133,10 +135,10 @@ def commands(home: Path) -> dict[str, tuple[list[str], bytes]]:
     }
     bare = [sys.executable, "-I", "-S", "-c", "pass"]
     measured = {BARE: (bare, b"")}
-    for event, entry in entries(home).items():
-        stdin = {**about, "hook_event_name": event, "prompt": PROMPT, "source": "startup", "trigger": "auto"}
+    for event in AGENT.events:
+        stdin = {**about, "hook_event_name": event.name, "prompt": PROMPT, "source": "startup", "trigger": "auto"}
         stdin |= {"tool_name": "Bash", "tool_input": {"command": COMMAND}}
-        measured[event] = (command_of(entry), json.dumps(stdin).encode())
+        measured[event.name] = (hook_entries.command(AGENT, event, home), json.dumps(stdin).encode())
     return measured
 
 
@@ -208,7 +210,7 @@ def run(*, rounds: int = 60) -> dict[str, Any]:
         }
         for name in measured
     }
-    holds = not silent and all(results[event]["multiple"] <= GOAL for event in TIMEOUTS)
+    holds = not silent and all(result["multiple"] <= GOAL for result in results.values())
     figures = {"rounds": rounds, "goal": GOAL, "holds": holds, "silent_failures": silent[-5:], "results": results}
     return {**figures, "https": measured_https(max(rounds // 2, 3))}
 

@@ -120,7 +120,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def run(folder: Path | None = None) -> dict[str, Any]:
-    """All figures, printed and given back."""
+    """All figures, and whether each is as good as what is promised."""
     figures: dict[str, Any] = {"corpus": found()}
     exact, matcher = known()
     prose = documents(clean(SEED, CLEAN))
@@ -149,8 +149,18 @@ def run(folder: Path | None = None) -> dict[str, Any]:
             "found": dict(counted.most_common()),
             "ms_per_kb": round(cost(texts, redact), 3),
         }
-    print(json.dumps(figures, indent=2))
+    corpus, costs = figures["corpus"], figures["ms_per_kb"]
+    figures["holds"] = (
+        corpus["recall_percent"] >= 95
+        and corpus["false_lines_percent"] <= 0.5
+        and figures["known"]["missed_in_10000_forms"] == 0
+        and max(costs["clean"], costs["known_10000"]) <= 1
+    )
     return figures
+
+
+def table(figures: dict[str, Any]) -> str:
+    return json.dumps(figures, indent=2)
 
 
 def main() -> int:
@@ -158,14 +168,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--over", type=Path, help="a folder of JSON lines to look through as well")
     figures = run(parser.parse_args().over)
-    corpus, costs = figures["corpus"], figures["ms_per_kb"]
-    kept = (
-        corpus["recall_percent"] >= 95
-        and corpus["false_lines_percent"] <= 0.5
-        and figures["known"]["missed_in_10000_forms"] == 0
-        and max(costs["clean"], costs["known_10000"]) <= 1
-    )
-    return 0 if kept else 1
+    print(table(figures))
+    return 0 if figures["holds"] else 1
 
 
 if __name__ == "__main__":

@@ -239,9 +239,9 @@ def note_growth(home: str, agent: str, event: str, found: dict[str, bytes], fold
 def noted_lately(home: str, session: bytes) -> bool:
     """True when a tool's end was noted within `TRAIL_SECONDS` for this session; else it counts as noted now.
 
-    A session is told by one of sixteen files, so that they stay as many; two that share one take turns.
+    A session is told by one of 251 files, so that they stay as many; two that share one take turns.
     """
-    path = home + SEPARATOR + "locks" + SEPARATOR + "trail-" + str(sum(session) % 16)
+    path = home + SEPARATOR + "locks" + SEPARATOR + "trail-" + str(int.from_bytes(session, "big") % 251)
     try:
         if 0 <= time.time() - system.stat(path).st_mtime < TRAIL_SECONDS:
             return True

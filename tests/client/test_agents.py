@@ -21,6 +21,7 @@ from worklore_client import agent_settings, hook_entries
 from worklore_client.adapters import ADAPTERS, BY_NAME, Layout
 from worklore_client.config import Config, save
 from worklore_client.events import _NAMES, ASKING, KEEPING, NOTING, TRAILING, worded
+from worklore_client.spool import note_files
 
 from .agent_events import ANSWER, EVENTS, PRINTED, PROMPT, event, text_of
 from .conftest import Machine, waited
@@ -164,6 +165,8 @@ def test_a_transcript_that_grew_is_sent(desk: Desk, tmp_path: Path, agent: str, 
     session, said = unique("session"), unique("We moved the tunnel of the branch office to gate")
     transcript = tmp_path / f"{session}.jsonl"
     transcript.write_text("".join(json.dumps(line) + "\n" for line in lines(agent, session, said)))
+    for shared in (desk.home / "locks").glob("trail-*"):
+        shared.unlink()  # by another session, which would have this one wait for its turn
     assert desk.run(agent, name, session, str(transcript)) == [b""]
     assert waited(lambda: any(said in text for text in desk.texts(session))), desk.log
 
@@ -216,6 +219,7 @@ def test_what_an_agent_says_in_its_events_is_kept(desk: Desk, agent: str, names:
     assert waited(lambda: len(desk.commands(session)) == 1)
     assert desk.commands(session)[0]["command_text"] == "systemctl restart backup"
     assert PRINTED in json.dumps(desk.commands(session))
+    assert waited(lambda: not note_files(desk.home))
     kept = b"".join(path.read_bytes() for path in desk.home.rglob("*") if path.is_file())
     assert PROMPT.encode() in kept
     assert secret.encode() not in kept

@@ -71,7 +71,7 @@ def test_connecting_leaves_nothing_on_the_hub_but_the_machine(calm: Calm, new_st
     station.connect(calm.hub.url, code)
     after = calm.hub.counts()
     changed = {name: after[name] - before[name] for name in after if after[name] != before[name]}
-    assert changed == {"machines": 1, "api_tokens": 1}
+    assert changed == {"machines": 1, "api_tokens": 1, "project_identities": 1}  # the folder, on this machine
     assert calm.hub.count("injections") == told
     station.configure(start_ms=20_000)
     assert b"<worklore-memory>" in station.hook("SessionStart", "worklore-check", station.home / "none.jsonl")

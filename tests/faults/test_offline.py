@@ -362,6 +362,7 @@ def test_a_revoked_token_forgets_what_was_kept(workshop: Workshop, tmp_path: Pat
     assert workshop.hub.change(revoked, text=ours, hex=ours.replace("-", "")) == 1
     workshop.hub.kill()  # nobody remembers the token
     workshop.hub.start()
+    station.configure(start_ms=20_000)
     said = station.hook("SessionStart", "revoked-1", tmp_path / "t.jsonl", source="startup")
     assert "does not take this machine's token any more" in told(said)
     assert not (station.home / "cache.db").exists()
