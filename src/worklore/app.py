@@ -44,7 +44,7 @@ from worklore.ops.dump import sqlite_file
 from worklore.ops.retention import expire, kept
 from worklore.ops.sealed_file import read_secret
 from worklore.resources import CATALOG, HOLDERS
-from worklore.surfaces import agents, audit, broker, health, reference, rest, share, sign_in, sync
+from worklore.surfaces import agents, audit, broker, connect, health, reference, rest, share, sign_in, sync
 from worklore.surfaces.api_audit import ApiAudit, Bodies
 from worklore.surfaces.dispatch import Dispatch, Front
 from worklore.surfaces.headers import SafeHeaders
@@ -293,6 +293,7 @@ def create_app(
     app.include_router(health.routes(gateway, VERSION))
     access = timedelta(minutes=settings.access_minutes)
     app.include_router(sign_in.routes(gateway, access, timedelta(days=settings.token_days)), prefix=ROOT)
+    app.include_router(connect.routes(gateway, f"{ROOT}/auth/setup-code"))
     app.include_router(agents.routes(gateway, newest), prefix=ROOT)
     app.include_router(sync.routes(gateway, newest), prefix=ROOT)
     app.include_router(audit.routes(gateway), prefix=ROOT)

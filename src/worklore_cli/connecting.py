@@ -20,10 +20,20 @@ from worklore_client.spool import note_files
 from worklore_client.wire import Hub, HubError, HubRefused, HubUnreachable
 
 Say = Callable[[str], None]
-AskPassword = Callable[[], str]
-"""Asks the person for a password of their own; empty for none."""
+Ask = Callable[[], str]
+
+
+@dataclass(frozen=True)
+class Person:
+    """Whoever is at the terminal: asked for a one-time code, and for a password of their own, empty for none."""
+
+    code: Ask
+    password: Ask
+
+
 ROUND_TRIPS = 3
 """Tries of the proving hook: the first after a hub's start can take longer than a hook may wait."""
+_FURTHER_CODES = "{}/connect gives one to who signs in there, and `worklore code` on a connected machine makes another"
 CHECK_SESSION = "worklore-check"
 """The session the proving hook names: the hub answers it as any other and keeps nothing of it."""
 _UNAUTHORISED = 401
@@ -97,15 +107,17 @@ def reached(target: Target) -> Target:
     raise Failure(f"what answers at {target.url} is no Worklore hub", "Check the address; `worklore serve` prints it")
 
 
-def plan(target: Target) -> Plan:
-    """Check everything that can be checked without changing anything. The target is `reached`."""
+def plan(target: Target, *, may_ask: bool = False) -> Plan:
+    """Check everything that can be checked without changing anything. The target is `reached`.
+
+    `may_ask` says that somebody can be asked for a code that is lacking.
+    """
     hub = Hub(target.url, timeout=15, ca_file=target.ca_file)
     config = None if target.code else _working(target.home, hub.url)
-    if config is None and not target.code:
+    if config is None and not target.code and not may_ask:
         raise Failure(
             "this machine has no token for that hub yet",
-            "Give a one-time code with --code: the hub prints one when it starts, "
-            "and `worklore code` on a connected machine makes another",
+            f"Give a one-time code with --code: the hub prints one when it starts, {_FURTHER_CODES.format(hub.url)}",
         )
     changes: list[Change] = []
     refused: list[tuple[Adapter, str]] = []
@@ -137,7 +149,7 @@ def _working(home: Path, url: str) -> Config | None:
 
 def foretell(planned: Plan, say: Say) -> None:
     """Say what connecting would do."""
-    say("Would use the token of this machine" if planned.config else "Would exchange the code for a token")
+    say("Would use the token of this machine" if planned.config else "Would exchange a code for a token")
     for change in planned.changes:
         verb = "write our hooks to" if change.needed else "leave the hooks as they are in"
         if change.plugin:
@@ -147,16 +159,15 @@ def foretell(planned: Plan, say: Say) -> None:
         say(f"{adapter.title}: would be left out: {why}")
 
 
-def connect(target: Target, planned: Plan, say: Say, ask_password: AskPassword | None = None) -> None:
+def connect(target: Target, planned: Plan, say: Say, person: Person | None = None) -> None:
     """Carry the plan out and prove it by running the hooks that were written.
 
-    `ask_password` is for a person at a terminal; None where nobody can be asked. Failure, at the end, when an agent had
-    to be left out.
+    `person` is None where nobody can be asked. Failure, at the end, when an agent had to be left out.
     """
     home, config = target.home, planned.config
     prepare_home(home)  # before the code is used up: where nothing can be written it stays good
     if config is None:
-        config = _exchange(target, say, ask_password)
+        config = _exchange(target, say, person)
     else:
         say(f"Token of this machine for {config.hub} still works: kept")
     save(config)
@@ -227,8 +238,8 @@ def _find_project(hub: Hub, home: Path, say: Say) -> None:
         say(f"Project of {about['path']}: {found['name']}" + (" (new)" if found.get("created") else ""))
 
 
-def _exchange(target: Target, say: Say, ask_password: AskPassword | None) -> Config:
-    answer = _set_up(target, say, ask_password)
+def _exchange(target: Target, say: Say, person: Person | None) -> Config:
+    answer = _set_up(target, say, person)
     try:
         token, who, machine = str(answer["token"]), answer["user"]["email"], answer["machine"]["hostname"]
     except (KeyError, TypeError):
@@ -245,20 +256,24 @@ def _exchange(target: Target, say: Say, ask_password: AskPassword | None) -> Con
     return Config(target.home, Hub(target.url).url, token, options)
 
 
-def _set_up(target: Target, say: Say, ask_password: AskPassword | None) -> dict[str, Any]:
+def _set_up(target: Target, say: Say, person: Person | None) -> dict[str, Any]:
     """The hub's answer to the code. A password that it refuses leaves the code good, so another can be given."""
     hub = Hub(target.url, timeout=30, ca_file=target.ca_file)
-    asked = {"code": target.code, "machine": describe_machine(target.name)}
+    code = target.code
+    if code is None and person is not None:
+        say(f"Sign in at {hub.url}/connect in a browser: it gives the code for this machine")
+        code = person.code()
+    asked = {"code": code, "machine": describe_machine(target.name)}
     while True:
-        password = ask_password() if ask_password else ""
+        # Who has signed in for the code has a password.
+        password = person.password() if person is not None and target.code else ""
         try:
             return hub.post("auth/setup", {**asked, "password": password} if password else asked)
         except HubRefused as refusal:
             if refusal.code == "setup-code-invalid":
                 raise Failure(
                     "the hub does not take this code: it is wrong, already used or too old",
-                    "Get a new one: the hub prints one when it starts, "
-                    "`worklore code` on a connected machine makes another",
+                    f"Get a new one: the hub prints one when it starts, {_FURTHER_CODES.format(hub.url)}",
                 ) from None
             if refusal.status != _INVALID or not password:
                 raise

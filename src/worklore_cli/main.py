@@ -117,12 +117,17 @@ def connect(
     if asking and not agent:
         chosen = [each for each in chosen if typer.confirm(f"Put hooks into {each.settings_path()}?", default=True)]
     target = replace(target, adapters=chosen)
-    planned = connecting.plan(target)
+    planned = connecting.plan(target, may_ask=asking)
     if dry_run:
         connecting.foretell(planned, say)
         return
-    connecting.connect(target, planned, say, _ask_password if asking else None)
+    connecting.connect(target, planned, say, connecting.Person(_ask_code, _ask_password) if asking else None)
     say("Connected. `worklore doctor` says at any time whether memory works, `worklore disconnect` takes it out again")
+
+
+def _ask_code() -> str:
+    """The one-time code of a browser or another machine."""
+    return str(typer.prompt("Code"))
 
 
 def _ask_password() -> str:

@@ -98,7 +98,7 @@ def test_a_settings_file_that_connecting_made_goes_again(worklore: Run, user: Pa
 def test_a_dry_run_changes_nothing(worklore: Run, user: Path, hub: PretendedHub) -> None:
     status, said, _ = worklore("connect", hub.url, "--code", hub.code, "--dry-run")
     assert status == 0
-    assert "Would exchange the code" in said
+    assert "Would exchange a code" in said
     assert not hub.asked("/auth/setup")
     assert [path.name for path in user.rglob("*")] == [".claude"]
 

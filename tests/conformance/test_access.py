@@ -45,6 +45,8 @@ OPEN = {
     ("POST", "/api/v1/auth/join"),
     ("POST", "/api/v1/auth/refresh"),
     ("POST", "/api/v1/auth/sign-out"),
+    ("GET", "/connect"),
+    ("POST", "/api/v1/auth/setup-code"),
     ("GET", "/share"),
     ("POST", "/api/v1/share"),
 }

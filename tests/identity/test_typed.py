@@ -6,6 +6,7 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,12 @@ def worklore(sqlite_hub: TestHub, tmp_path: Path) -> Technician:
     return technician(sqlite_hub, tmp_path / "home")
 
 
-def typed(hub: TestHub, home: Path, code: str, *answers: str) -> str:
-    """Connect a machine at a terminal; what stands there at the end."""
+def typed(hub: TestHub, home: Path, code: str | None, *answers: str | Callable[[], str]) -> str:
+    """Connect a machine at a terminal; what stands there at the end. An answer may be thought of when it is asked."""
     ours, theirs = pty.openpty()
     environment = {**os.environ, "HOME": str(home), "WORKLORE_HOME": str(home / ".worklore"), "NO_COLOR": "1"}
     (home / ".claude").mkdir(parents=True)
-    command = [sys.executable, "-m", "worklore_cli", "connect", hub.url, "--code", code]
+    command = [sys.executable, "-m", "worklore_cli", "connect", hub.url, *(["--code", code] if code else [])]
     process = subprocess.Popen(
         command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, cwd=home, start_new_session=True
     )
@@ -43,7 +44,8 @@ def typed(hub: TestHub, home: Path, code: str, *answers: str) -> str:
         except OSError:  # the other end is closed
             break
         if waiting and shown.endswith(": "):
-            os.write(ours, f"{waiting.pop(0)}\n".encode())
+            answer = waiting.pop(0)
+            os.write(ours, f"{answer if isinstance(answer, str) else answer()}\n".encode())
             shown += "\n"
     try:
         assert process.wait(30) == 0, shown

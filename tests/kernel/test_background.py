@@ -1,5 +1,6 @@
 """Jobs and events on each database: leased, repeated, delivered after the commit and never without it."""
 
+import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from worklore.kernel.audit import unaudited
 from worklore.kernel.context import Context
 from worklore.kernel.errors import ConflictError
 from worklore.kernel.events import OutboxEvent, deliver, emit, pending, postpone
-from worklore.kernel.jobs import LEASE, Job, JobState, Runner, claim, enqueue, ensure_repeating, settle
+from worklore.kernel.jobs import LEASE, Job, JobState, Runner, claim, enqueue, ensure_repeating, may_end, settle
 from worklore.kernel.transaction import Database
 from worklore.kernel.types import utcnow
 
@@ -81,6 +82,31 @@ def test_a_job_longer_than_its_lease_is_not_taken_over(database: Database, monke
     assert set(took_over) == {None}
     row = job(database, key)
     assert (row.state, row.attempt, row.lease_expires_at) == (JobState.done, 1, None)
+
+
+def test_a_long_job_ends_between_its_parts_and_goes_on_after_the_next_start(database: Database) -> None:
+    name, parts = kind(), []
+    begun = threading.Event()
+
+    def work(_: Database, __: Any) -> None:
+        while len(parts) < 3 or not second:
+            parts.append(1)
+            begun.set()
+            time.sleep(0.01)
+            may_end()
+
+    second: list[Runner] = []
+    key = database.write(lambda ctx: enqueue(ctx, name, {}))
+    first = Runner(database, {name: work}, 1)
+    first.start()
+    assert begun.wait(20)
+    first.stop()  # which would wait for ever for what never ends
+    left = job(database, key)
+    assert (left.state, left.attempt, left.error, left.lease_owner) == (JobState.pending, 0, None, None)
+    second.append(Runner(database, {name: work}, 1))
+    assert second[0].run_one()
+    assert job(database, key).state is JobState.done
+    assert len(parts) >= 3
 
 
 def test_workers_that_never_began_can_be_stopped(sqlite_hub: Any) -> None:

@@ -19,7 +19,8 @@ from worklore.identity.limit import RateLimit
 from worklore.identity.user import User
 from worklore.kernel.db import Base
 from worklore.kernel.types import utcnow
-from worklore.surfaces.share import SCRIPT, STYLE
+from worklore.surfaces.page import STYLE
+from worklore.surfaces.share import SCRIPT
 from worklore.vault import share
 from worklore.vault.credential import CredentialAuditLog
 from worklore.vault.share import ShareLink

@@ -24,6 +24,7 @@ from worklore.kernel.wire import Clean, CleanJson, WireModel
 
 CODE_LIFE: Final = timedelta(minutes=30)
 INVITATION_LIFE: Final = timedelta(hours=24)
+CODE_SCOPE: Final = "setup-code:write"
 FIRST_USER: Final = "owner@localhost"
 
 

@@ -16,6 +16,8 @@ from worklore.identity.keys import HubKey, keyed_hash
 from worklore.identity.limit import Limit
 from worklore.identity.password import Chosen, Password, hash_password, is_outdated, verify_password
 from worklore.identity.renewal import AccessGranted, Caller
+from worklore.identity.roles import SCOPES, common
+from worklore.identity.setup import CODE_SCOPE, Code, new_code
 from worklore.identity.token import issue_for_grant
 from worklore.identity.user import User
 from worklore.kernel.access import Principal, PrincipalKind
@@ -178,6 +180,37 @@ def finish_sign_in(
     Raises:
         TooManyRequestsError: others failed too often since the attempt began.
     """
+    user = admit(ctx, key, attempt)
+    if isinstance(user, UnauthenticatedError):
+        return user
+    factor = second_factor.enrolled(ctx, user.id) is not None
+    granted = renewal.begin(ctx, key, user, life, attempt.caller, second_factor=factor)
+    return granted.model_copy(update={"device": _device(key, user)})
+
+
+def code_for_machine(ctx: Context, key: HubKey, attempt: Attempt) -> Code | UnauthenticatedError:
+    """A set-up code for who shows to be a user, or the counted failure, given back as by :func:`finish_sign_in`.
+
+    Raises:
+        TooManyRequestsError: as there.
+        ForbiddenError: their role connects no machines.
+    """
+    user = admit(ctx, key, replace(attempt, purpose="connect-machine"))
+    if isinstance(user, UnauthenticatedError):
+        return user
+    if not common(SCOPES[user.role], {CODE_SCOPE}):
+        raise ForbiddenError(
+            f"The role {user.role} connects no machines.", hint="Ask an administrator for another role."
+        )
+    return new_code(ctx, key, user)
+
+
+def admit(ctx: Context, key: HubKey, attempt: Attempt) -> User | UnauthenticatedError:
+    """The user whose address, password and code these are, noted as that; or the failure, counted.
+
+    Raises:
+        TooManyRequestsError: others failed too often since the attempt began.
+    """
     user = prove(ctx, key, attempt)
     if user is None:
         return refused_sign_in()
@@ -193,8 +226,7 @@ def finish_sign_in(
     if attempt.renewed:
         user.password_hash = attempt.renewed
     record_event(ctx, attempt.purpose, "api_users", user.id, {"second_factor": factor is not None})
-    granted = renewal.begin(ctx, key, user, life, attempt.caller, second_factor=factor is not None)
-    return granted.model_copy(update={"device": _device(key, user)})
+    return user
 
 
 def prove(ctx: Context, key: HubKey, attempt: Attempt) -> User | None:

@@ -64,7 +64,26 @@ class Job(Created, Record):
 
 
 Handler = Callable[[Database, Mapping[str, Any]], None]
-"""The work of one kind of job. It opens its own units of work and may run more than once."""
+"""The work of one kind of job. It opens its own units of work and may run more than once. A long one says between its
+parts that it may end there: :func:`may_end`."""
+
+
+class Ended(Exception):  # noqa: N818 - reads as the state it is
+    """A job has ended early because its runner stops; it goes on after the next start."""
+
+
+_worker = threading.local()
+
+
+def may_end() -> None:
+    """Between two parts of a long job: nothing as a rule.
+
+    Raises:
+        Ended: the runner that carries the job out stops. It puts the job back by itself.
+    """
+    stopping: threading.Event | None = getattr(_worker, "stopping", None)
+    if stopping is not None and stopping.is_set():
+        raise Ended
 
 
 def enqueue(ctx: Context, kind: str, payload: Mapping[str, Any], *, run_after: datetime | None = None) -> uuid.UUID:
@@ -129,7 +148,9 @@ def settle(ctx: Context, job: Job, error: Exception | None) -> None:
     """Write down how an attempt ended. A worker whose lease was taken over changes nothing."""
     now = ctx.now()
     values: dict[str, Any] = {"lease_owner": None, "lease_expires_at": None, "ended_at": now, "error": None}
-    if error is not None:
+    if isinstance(error, Ended):
+        values |= {"state": JobState.pending, "attempt": job.attempt - 1}
+    elif error is not None:
         given_up = job.attempt >= MAX_ATTEMPTS and job.repeat_seconds is None
         values |= {
             "state": JobState.failed if given_up else JobState.pending,
@@ -166,13 +187,14 @@ class Runner:
             thread.start()
 
     def stop(self) -> None:
-        """Finish the jobs in hand and end."""
+        """Finish the jobs in hand, or those of their parts that are, and end."""
         self._stopping.set()
         for thread in self._threads:
             if thread.ident is not None:  # one that was never started has nothing in hand
                 thread.join()
 
     def _loop(self) -> None:
+        _worker.stopping = self._stopping
         while not self._stopping.is_set():
             try:
                 busy = self.run_one()
@@ -192,6 +214,8 @@ class Runner:
         try:
             with self._held(job):
                 self._handlers[job.kind](self._database, job.payload)
+        except Ended as error:
+            failure = error
         except Exception as error:
             log.exception("background job failed", kind=job.kind, attempt=job.attempt)
             failure = error

@@ -18,6 +18,7 @@ from sqlalchemy.orm.unitofwork import UOWTransaction
 from worklore.kernel.access import SYSTEM
 from worklore.kernel.audit import CONTEXT, AuditedSession, client_of
 from worklore.kernel.context import Context, ReadContext
+from worklore.kernel.jobs import may_end
 from worklore.kernel.sequence import take
 from worklore.kernel.transaction import Database
 from worklore.knowledge.insight import EnvironmentalInsight
@@ -275,6 +276,7 @@ def index_records(database: Database, _: Mapping[str, Any]) -> None:
                 break
             database.write(partial(note_changed, model=told.model, ids=ids))
             last = ids[-1]
+            may_end()
 
 
 def _missing(ctx: ReadContext, told: Remembered, after: uuid.UUID | None) -> Sequence[uuid.UUID]:

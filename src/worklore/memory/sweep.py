@@ -20,6 +20,7 @@ from worklore.kernel.access import SYSTEM, installation
 from worklore.kernel.audit import record_batch, unaudited
 from worklore.kernel.context import Context
 from worklore.kernel.db import Base, Created
+from worklore.kernel.jobs import may_end
 from worklore.kernel.resource import READ_ONLY, Resource
 from worklore.kernel.sequence import take
 from worklore.kernel.transaction import Database
@@ -128,6 +129,7 @@ def sweep(
             tell(min(swept.looked_at, total), total, table)
             if batch.ended:
                 break
+            may_end()
     return swept
 
 

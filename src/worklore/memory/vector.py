@@ -17,6 +17,7 @@ from worklore.kernel.access import SYSTEM
 from worklore.kernel.audit import unaudited
 from worklore.kernel.context import Context, ReadContext
 from worklore.kernel.db import Base
+from worklore.kernel.jobs import may_end
 from worklore.kernel.transaction import Database
 from worklore.kernel.types import Line
 from worklore.memory.embed import DIMENSIONS, MODEL, Embedding, ModelUnavailableError, TokenVectors, Vector, embedder
@@ -73,6 +74,7 @@ def embed_memory(database: Database, _: Mapping[str, Any]) -> None:
             return
         texts = [said(row.text, author=row.author, role="" if row.role is Role.person else row.role) for row in rows]
         database.write(partial(store_vectors, rows=rows, made=model.embed(texts)))
+        may_end()
 
 
 def done(ctx: ReadContext) -> int:

@@ -4,44 +4,25 @@ The link's key stands behind the #, which a browser sends to nobody: no log of t
 it, and a preview that fetches the link uses up nothing. The page's one script moves it into the form.
 """
 
-import base64
-import hashlib
 from html import escape
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
 from worklore.kernel.access import Principal, PrincipalKind
-from worklore.kernel.errors import HubError, NotFoundError, TooManyRequestsError
+from worklore.kernel.errors import HubError, NotFoundError
 from worklore.surfaces.http import Gateway, json_response, not_valid, read_body, validated
+from worklore.surfaces.page import fields_of, headers, is_form, page, refused
 from worklore.vault.share import PATH, OpenShare, ShownShare, view
 
 ANONYMOUS: Final = Principal(PrincipalKind.system, "anonymous", frozenset())
-FORM: Final = "application/x-www-form-urlencoded"
-
-STYLE: Final = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:36rem;margin:3rem auto;padding:0 1rem}"
-    "label{display:block;margin:1rem 0}input{display:block;width:100%;font:inherit;box-sizing:border-box}"
-    "button{font:inherit;padding:.5rem 1rem}pre{white-space:pre-wrap;overflow-wrap:anywhere;padding:1rem;"
-    "border:1px solid}"
-)
 SCRIPT: Final = (
     "document.getElementById('token').value=location.hash.slice(1);history.replaceState(null,'',location.pathname)"
 )
 
-
-def _digest(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
-HEADERS: Final = {
-    "content-security-policy": f"default-src 'none'; style-src {_digest(STYLE)}; script-src {_digest(SCRIPT)}; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "x-robots-tag": "noindex",
-}
+HEADERS: Final = headers(SCRIPT)
 
 
 def routes(gateway: Gateway, action: str) -> APIRouter:
@@ -49,15 +30,17 @@ def routes(gateway: Gateway, action: str) -> APIRouter:
     router = APIRouter()
 
     @router.get(PATH, tags=["share"], response_class=Response, openapi_extra={"security": [], "x-risk": "read"})
-    async def page() -> Response:
+    async def ask() -> Response:
         """The page of a link that shows a secret: it says that there is one, and has a button to see it."""
-        return _page(
+        return page(
             "Somebody shares a secret with you",
             "<p>It is shown when you press the button, and each time counts: a link shows it once or a few times."
             f'<form method="post" action="{escape(action)}" autocomplete="off">'
             '<label>Key, the part of the link behind the #<input id="token" name="token" required></label>'
             '<label>Passphrase, if you were told one<input name="passphrase" type="password"></label>'
             f"<button>Show the secret</button></form><script>{SCRIPT}</script>",
+            HTTPStatus.OK,
+            SCRIPT,
         )
 
     @router.post(
@@ -81,7 +64,7 @@ def routes(gateway: Gateway, action: str) -> APIRouter:
     async def show(request: Request) -> Response:
         """What a link shows, counted before it is shown. Whatever is wrong with a link, the answer is the same."""
         address = request.client.host if request.client else None
-        as_page = request.headers.get("content-type", "").partition(";")[0].strip().lower() == FORM
+        as_page = is_form(request)
         try:
             body = await read_body(request)
             given = _of_form(body) if as_page else validated(OpenShare, body)
@@ -95,14 +78,14 @@ def routes(gateway: Gateway, action: str) -> APIRouter:
         except HubError as error:
             if not as_page:
                 raise
-            return _refused(request, error)
+            return refused(request, error, "There is nothing to show")
         return _shown(shown) if as_page else json_response(shown.model_dump(mode="json"), headers=HEADERS)
 
     return router
 
 
 def _of_form(body: bytes) -> OpenShare:
-    given = {name: values[-1] for name, values in parse_qs(body.decode(errors="replace")).items()}
+    given = fields_of(body)
     try:
         return OpenShare.model_validate({"token": given.get("token", ""), "passphrase": given.get("passphrase")})
     except ValidationError as error:
@@ -114,20 +97,4 @@ def _shown(shown: ShownShare) -> Response:
         f"<h2>{escape(field.replace('_', ' '))}</h2><pre>{escape(text)}</pre>" for field, text in shown.secrets.items()
     )
     left = "It is not shown again." if not shown.views_left else f"It is shown {shown.views_left} more times."
-    return _page(shown.service_name, f"{secrets}<p>{left} Copy it now, and close this page.")
-
-
-def _refused(request: Request, error: HubError) -> Response:
-    request.state.error = f"{error.code}: {error.title}"
-    answer = _page("There is nothing to show", f"<p>{escape(error.detail)} {escape(error.hint or '')}", error.status)
-    if isinstance(error, TooManyRequestsError):
-        answer.headers["retry-after"] = str(error.members["retry_after"])
-    return answer
-
-
-def _page(title: str, content: str, status: int = HTTPStatus.OK) -> Response:
-    text = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style><h1>{escape(title)}</h1>{content}</html>"
-    )
-    return Response(text, status, HEADERS, media_type="text/html")
+    return page(shown.service_name, f"{secrets}<p>{left} Copy it now, and close this page.")

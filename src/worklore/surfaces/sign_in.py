@@ -14,7 +14,18 @@ from worklore.identity.machine import Machine
 from worklore.identity.password import hash_password, require_good
 from worklore.identity.renewal import AccessGranted, Caller, refused_renewal, renew, sign_out
 from worklore.identity.second_factor import Enrolment, RecoveryCodes, confirm, enrolled
-from worklore.identity.setup import Code, Connected, Join, Joined, SetUp, first_password, join, new_code, redeem
+from worklore.identity.setup import (
+    CODE_SCOPE,
+    Code,
+    Connected,
+    Join,
+    Joined,
+    SetUp,
+    first_password,
+    join,
+    new_code,
+    redeem,
+)
 from worklore.identity.sign_in import (
     AgentToken,
     Attempt,
@@ -62,14 +73,14 @@ def _person(gateway: Gateway) -> Callable[[Request], Awaitable[None]]:
     return admitted
 
 
-def _or_raise(answer: T | UnauthenticatedError) -> T:
+def or_raise(answer: T | UnauthenticatedError) -> T:
     """What a unit of work has answered; a refusal that was committed, with what it counts, is raised only now."""
     if isinstance(answer, UnauthenticatedError):
         raise answer
     return answer
 
 
-class _Passwords:
+class Passwords:
     """Compares and hashes passwords away from the event loop and outside units of work, a few at a time."""
 
     def __init__(self, gateway: Gateway) -> None:
@@ -125,7 +136,7 @@ class _Passwords:
 def routes(gateway: Gateway, access_life: timedelta, token_life: timedelta) -> APIRouter:
     """The routes, below the API's root."""
     router = APIRouter(route_class=bounded(gateway))
-    passwords = _Passwords(gateway)
+    passwords = Passwords(gateway)
     _ways_in(router, gateway, passwords, access_life)
     _by_code(router, gateway, passwords, token_life)
     _for_people(router, gateway, passwords)
@@ -134,7 +145,7 @@ def routes(gateway: Gateway, access_life: timedelta, token_life: timedelta) -> A
     return router
 
 
-def _ways_in(router: APIRouter, gateway: Gateway, passwords: _Passwords, access_life: timedelta) -> None:
+def _ways_in(router: APIRouter, gateway: Gateway, passwords: Passwords, access_life: timedelta) -> None:
     key = gateway.authenticator.key
 
     @router.post("/auth/sign-in", tags=["auth"], openapi_extra={"security": [], "x-risk": "secret"})
@@ -144,7 +155,7 @@ def _ways_in(router: APIRouter, gateway: Gateway, passwords: _Passwords, access_
         Gives an access token for ten minutes, and one to renew it with.
         """
         attempt = await passwords.attempt(request, body)
-        return _or_raise(
+        return or_raise(
             await gateway.write(
                 request, None, lambda unit: finish_sign_in(unit, key, attempt, access_life), principal=ANONYMOUS
             )
@@ -166,7 +177,7 @@ def _ways_in(router: APIRouter, gateway: Gateway, passwords: _Passwords, access_
         await gateway.write(request, None, lambda unit: sign_out(unit, key, body.refresh_token), principal=ANONYMOUS)
 
 
-def _by_code(router: APIRouter, gateway: Gateway, passwords: _Passwords, token_life: timedelta) -> None:
+def _by_code(router: APIRouter, gateway: Gateway, passwords: Passwords, token_life: timedelta) -> None:
     key = gateway.authenticator.key
 
     @router.post("/auth/setup", tags=["auth"], status_code=201, openapi_extra={"security": [], "x-risk": "secret"})
@@ -190,7 +201,7 @@ def _by_code(router: APIRouter, gateway: Gateway, passwords: _Passwords, token_l
         "/setup-codes",
         tags=["auth"],
         status_code=201,
-        openapi_extra={"x-scope": "setup-code:write", "x-risk": "secret"},
+        openapi_extra={"x-scope": CODE_SCOPE, "x-risk": "secret"},
     )
     async def make_code(request: Request) -> Code:
         """A further one-time code, good for half an hour, for another machine of yours."""
@@ -201,10 +212,10 @@ def _by_code(router: APIRouter, gateway: Gateway, passwords: _Passwords, token_l
                 raise ForbiddenError("Only a user's tokens can make set-up codes.")
             return new_code(ctx, key, user)
 
-        return await gateway.write(request, "setup-code:write", work)
+        return await gateway.write(request, CODE_SCOPE, work)
 
 
-def _for_people(router: APIRouter, gateway: Gateway, passwords: _Passwords) -> None:
+def _for_people(router: APIRouter, gateway: Gateway, passwords: Passwords) -> None:
     """What only a person who has signed in may do, and only about themselves."""
     key, admitted = gateway.authenticator.key, [Depends(_person(gateway))]
 
@@ -214,13 +225,13 @@ def _for_people(router: APIRouter, gateway: Gateway, passwords: _Passwords) -> N
     async def change_password(request: Request, body: NewPassword) -> None:
         """Set your password; tokens made under the former one end."""
         attempt, hashed = await passwords.change(request, body)
-        _or_raise(await gateway.write(request, None, lambda ctx: set_password(ctx, key, attempt, hashed)))
+        or_raise(await gateway.write(request, None, lambda ctx: set_password(ctx, key, attempt, hashed)))
 
     @router.post("/auth/second-factor/enrol", tags=["auth"], dependencies=admitted, openapi_extra={"x-risk": "secret"})
     async def enrol_second_factor(request: Request, body: WithPassword) -> Enrolment:
         """The seed for an authenticator app, shown this once. It counts when it is confirmed by a code."""
         attempt = await passwords.again(request, body, "enrol-second-factor")
-        return _or_raise(await gateway.write(request, None, lambda ctx: enrol_again(ctx, key, attempt)))
+        return or_raise(await gateway.write(request, None, lambda ctx: enrol_again(ctx, key, attempt)))
 
     @router.post(
         "/auth/second-factor/confirm", tags=["auth"], dependencies=admitted, openapi_extra={"x-risk": "secret"}
@@ -246,7 +257,7 @@ def _for_people(router: APIRouter, gateway: Gateway, passwords: _Passwords) -> N
     async def do_without_second_factor(request: Request, body: WithPasswordAndCode) -> None:
         """Remove your second factor, by your password and a code of the app or a recovery code."""
         attempt = await passwords.again(request, body, "remove-second-factor")
-        _or_raise(await gateway.write(request, None, lambda ctx: remove_second_factor(ctx, key, attempt, body.code)))
+        or_raise(await gateway.write(request, None, lambda ctx: remove_second_factor(ctx, key, attempt, body.code)))
         gateway.authenticator.forget()
 
 

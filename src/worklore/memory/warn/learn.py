@@ -15,6 +15,7 @@ from worklore.estate.infrastructure import Infrastructure
 from worklore.kernel.access import SYSTEM
 from worklore.kernel.audit import Tombstone
 from worklore.kernel.context import Context, ReadContext
+from worklore.kernel.jobs import may_end
 from worklore.kernel.sequence import take
 from worklore.kernel.transaction import Database, Operation
 from worklore.kernel.types import uuid7
@@ -61,6 +62,7 @@ def study_news(database: Database, _: Mapping[str, Any]) -> None:
         found = waiting(reading, SESSIONS)
     for news in found:
         study(database, news)
+        may_end()
 
 
 def study(database: Database, news: News) -> None:
@@ -336,6 +338,7 @@ def tidy(database: Database, _: Mapping[str, Any]) -> None:
         }
     for key in keys:
         database.write(partial(relearn, key=key), OPERATION)
+        may_end()
     for model, ids in unnumbered.items():
         for start in range(0, len(ids), SESSIONS):
             database.write(partial(_number, model=model, ids=ids[start : start + SESSIONS]), OPERATION)
