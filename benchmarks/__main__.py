@@ -11,7 +11,19 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-BENCHMARKS = ("hooks", "rest", "lists", "start", "api_audit", "vault", "capture", "redact", "warnings", "recall")
+BENCHMARKS = (
+    "hooks",
+    "rest",
+    "lists",
+    "start",
+    "api_audit",
+    "vault",
+    "capture",
+    "redact",
+    "warnings",
+    "recall",
+    "crowd",
+)
 DEFAULT_OUT = Path("build/benchmarks.json")
 
 

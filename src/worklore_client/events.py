@@ -273,8 +273,33 @@ def waiting(home: str) -> bool:
 
 
 def start_flusher(home: str) -> None:
-    """Start ``python <this package> HOME flush`` in a session of its own, holding none of the agent's pipes."""
-    start_detached(home, ["flush"])
+    """Start ``python <this package> HOME flush`` in a session of its own, holding none of the agent's pipes.
+
+    One that runs already looks for notes once more when it has let go of its lock, and so finds what was left before.
+    """
+    if not flusher_runs(home):
+        start_detached(home, ["flush"])
+
+
+def flusher_runs(home: str) -> bool:
+    """True while a flusher of this home holds its lock. On Windows nobody looks: a second one ends by itself."""
+    if sys.platform == "win32":
+        return False
+    import fcntl  # noqa: PLC0415 - half a millisecond, for the events that would start a process
+
+    try:
+        handle = system.open(home + SEPARATOR + "locks" + SEPARATOR + "flush", system.O_RDWR)
+    except OSError:
+        return False  # none has ever run here
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False  # no locks on this disk: the flusher will say so
+    finally:
+        system.close(handle)
+    return False
 
 
 def start_detached(home: str, action: "list[str]", *, with_stdin: bool = False) -> None:

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worklore_client import events
+from worklore_client.events import flusher_runs
 from worklore_client.flush import flush
 from worklore_client.record import OUTPUT_LIMIT, LineCutter, Malformed, outgoing, records_in
 from worklore_client.spool import FlushState, flusher_lock
@@ -232,6 +233,23 @@ def test_only_one_flusher_at_a_time_and_no_note_is_overlooked(
     hub.capture = capture  # type: ignore[method-assign] # a hook runs while the flusher does
     assert flush(machine.home)
     assert len(hub.records) == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there each hook starts a flusher, which ends by itself")
+def test_a_hook_starts_no_second_flusher(machine: Machine, hub: PretendedHub, tmp_path: Path) -> None:
+    write_records(tmp_path / "t.jsonl", [record(1)])
+    assert not flusher_runs(str(machine.home))
+    with flusher_lock(machine.home):
+        assert flusher_runs(str(machine.home))
+        assert machine.run("Stop", transcript_path=str(tmp_path / "t.jsonl")).returncode == 0
+        assert len(machine.notes()) == 1
+    assert not flusher_runs(str(machine.home))
+    time.sleep(0.5)
+    assert len(machine.notes()) == 1
+    assert not hub.records  # it was left to the flusher that held the lock
+    assert machine.run("Stop", transcript_path=str(tmp_path / "t.jsonl")).returncode == 0
+    assert waited(lambda: len(hub.records) == 1)
+    assert machine.drained()
 
 
 def test_lines_written_after_the_hook_are_taken_along(machine: Machine, hub: PretendedHub, tmp_path: Path) -> None:
