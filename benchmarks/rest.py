@@ -3,8 +3,9 @@
 Both are real uvicorn processes (one worker, uvloop, httptools) on databases of their own with the same schema, made by
 our migrations, and the same rows. A third process makes the load. Rounds are interleaved: each measures both apps right
 after one another, the first one alternating, and the ratio is the median of the rounds' ratios, so that what else the
-machine does strikes both alike. The rows are those of the made-up provider of medium size. The hub's writes carry an
-Idempotency-Key and so write three rows (project, audit entry, key) where the bare app writes one.
+machine does strikes both alike. The rows are those of the made-up provider of medium size, and what a hub does once
+for rows that came past it is done. The hub's writes carry an Idempotency-Key and so write three rows (project, audit
+entry, key) where the bare app writes one.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, create_engine, make_url, select, text
+from sqlalchemy import URL, create_engine, insert, make_url, select, text
 from sqlalchemy.exc import DBAPIError
 
 from benchmarks.load import LISTS, Load, to_json
@@ -34,8 +35,13 @@ from worklore.identity.keys import load_key
 from worklore.identity.setup import first_user
 from worklore.identity.token import access_token
 from worklore.kernel.access import SYSTEM
+from worklore.kernel.context import Context
 from worklore.kernel.db import database_url
 from worklore.kernel.transaction import Database
+from worklore.memory.embed import DIMENSIONS, MODEL
+from worklore.memory.remembered import index_records
+from worklore.memory.vector import MemoryVector
+from worklore.memory.window import MemoryWindow
 from worklore.ops import migrate
 from worklore.ops.demo.load import load
 from worklore.ops.demo.profile import PROFILES
@@ -72,13 +78,35 @@ class Rows:
     token: str
 
 
+def fill(database: Database) -> None:
+    """The schema and the rows."""
+    migrate.upgrade(database)
+    load(database, PROFILES[PROFILE], SEED, add=False, progress=lambda *_: None)
+
+
+def catch_up(database: Database) -> None:
+    """Do what the hub's background jobs would do about such rows at their first start.
+
+    Vectors are left out: one for the last window says that all have theirs.
+    """
+    index_records(database, {})
+    database.write(_with_last_vector)
+
+
+def _with_last_vector(ctx: Context) -> None:
+    last = ctx.session.execute(select(MemoryWindow.id, MemoryWindow.seq).order_by(MemoryWindow.seq.desc())).first()
+    if last is not None:
+        row = {"window_id": last.id, "seq": last.seq, "model": MODEL, "pooled": bytes(2 * DIMENSIONS), "tokens": b""}
+        ctx.session.connection().execute(insert(MemoryVector), [row])
+
+
 def prepare(urls: list[str], key_file: Path) -> Rows:
     """The schema and the same rows in each database, and a token that holds for an hour."""
     key = load_key(key_file, create=True)
     first = Database(urls[0])
     try:
-        migrate.upgrade(first)
-        load(first, PROFILES[PROFILE], SEED, add=False, progress=lambda *_: None)
+        fill(first)
+        catch_up(first)
         token = first.write(lambda ctx: access_token(key, first_user(ctx), timedelta(hours=1)))
         with first.read(SYSTEM) as ctx:
             rows = ctx.session.execute(select(Project.id, Project.client_id).order_by(Project.id)).all()
@@ -90,8 +118,7 @@ def prepare(urls: list[str], key_file: Path) -> Rows:
             continue
         other = Database(url)
         try:
-            migrate.upgrade(other)
-            load(other, PROFILES[PROFILE], SEED, add=False, progress=lambda *_: None)
+            fill(other)
         finally:
             other.close()
     return Rows(str(rows[0].client_id), [str(row.id) for row in rows], token)
