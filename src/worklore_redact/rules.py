@@ -61,6 +61,8 @@ class Rules:
     version: str
     by_gram: Mapping[Gram, tuple[tuple[str, tuple[Rule, ...]], ...]]
     """Anchors with their rules, below three letters that each holds: one look at a text says which may be in it."""
+    grams: frozenset[Gram]
+    """The keys of ``by_gram``."""
     scans: tuple[Rule, ...]
     """Rules without an anchor, tried everywhere."""
 
@@ -76,10 +78,12 @@ def rules() -> Rules:
         for anchor in rule.anchors:
             by_anchor[anchor] = (*by_anchor.get(anchor, ()), rule)
     code = [file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py"))]
+    by_gram = _by_gram(by_anchor)
     return Rules(
         read,
         hashlib.sha256(b"\x00".join(texts + code)).hexdigest()[:12],
-        _by_gram(by_anchor),
+        by_gram,
+        frozenset(by_gram),
         tuple(rule for rule in read if not rule.anchors),
     )
 
