@@ -2,12 +2,13 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from worklore_cli.catalog import noun
-from worklore_cli.exporting import FORBIDDEN, File, Progressing, Rows, Written, replacing
+from worklore_cli.exporting_rows import FORBIDDEN, File, Progressing, Rows, Written, replacing
 from worklore_cli.nouns_hub import Record
 from worklore_cli.nouns_shown import plain
 from worklore_client.wire import HubRefused
@@ -73,6 +74,9 @@ TOLD = (
     ),
 )
 """What stands on a page. Nouns come after those by which they know their project."""
+
+READ = len(TOLD) + 2
+"""Nouns that are read: clients and projects too."""
 
 
 def markdown(rows: Rows, folder: Path, written: Written, progress: Progressing) -> None:
@@ -171,20 +175,22 @@ def _free(name: str, project: str, taken: set[str]) -> str:
 
 
 def _entry(told: Told, row: Record, time: str) -> str:
-    """One row: a heading with its time, its title, and its fields as quotations, whatever they hold."""
-    title = _line(str(row.get(told.title) or "")) or row["id"]
-    shown = title if len(title) <= NAME else f"{title[: NAME - 1]}…"
+    """One row: a heading with its time and title, and its fields as quotations, whatever they hold."""
+    fields = {label: _text(row.get(name)) for label, name in told.parts.items()}
+    title = _text(row.get(told.title))
+    shown = _line(title or next((text for text in fields.values() if text), row["id"]))
+    if len(shown) > NAME:
+        shown = f"{shown[: NAME - 1]}…"
     lines = [f"\n## {time[:10]} {time[11:16]} {told.label}: {shown}\n"]
-    whole = {told.title: row.get(told.title)} if shown != title else {}
-    parts = [("", value) for value in whole.values()] + [(label, row.get(name)) for label, name in told.parts.items()]
-    for label, value in parts:
-        text = "; ".join(map(str, value)) if isinstance(value, list) else str(value or "")
-        if text.strip():
-            lines += [f"\n{label}:\n" if label else "\n", *(f"> {line}\n" for line in _text(text).split("\n"))]
+    for label, text in (*([("", title)] if title != shown else []), *fields.items()):
+        if text:
+            lines += [f"\n{label}:\n\n" if label else "\n", *(f"> {line}\n" for line in text.split("\n"))]
     return "".join(lines)
 
 
-def _text(text: str) -> str:
+def _text(value: object) -> str:
+    """A value as people read it, without what could steer a terminal."""
+    text = "; ".join(map(str, cast("Sequence[object]", value))) if isinstance(value, list) else str(value or "")
     return plain(text.replace("\r\n", "\n").strip(), keep="\n\t")
 
 

@@ -21,10 +21,8 @@ from worklore_cli import (
     connecting,
     doctor,
     exporting,
-    exporting_markdown,
     hook_log,
     hub_process,
-    nouns_hub,
     nouns_shown,
     offline,
     redacting,
@@ -423,47 +421,7 @@ def demo() -> None:
 
 offline.add(app)
 app.add_typer(taking_in.imports, name="import")
-
-
-@app.command("export")
-def export_records(
-    *,
-    out_folder: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="A new or empty folder.")],
-    form: Annotated[
-        exporting.Form, typer.Option("--format", help="For programs, or for people.")
-    ] = exporting.Form.jsonl,
-    client: Annotated[str | None, typer.Option(help="Id or name of a client: only what is about it.")] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Into a folder that is not empty, over a former export.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Write everything you can see into files: a file of JSON lines for each noun, or a page for each project.
-
-    Example: worklore export --out acme --format markdown --client "Acme Dental"
-    """
-    hub = nouns_hub.connected()
-    of = hub.get(f"clients/{hub.find(nouns_hub.noun('client'), client)}") if client else None
-    folder = exporting.prepared(out_folder, force=force)
-    written = exporting.Written(hub.url, form, of)
-    with Progress(console=err, transient=True, disable=as_json or not err.is_terminal) as progress:
-        task = progress.add_task("")
-
-        def show(name: str, done: int, total: int | None) -> None:
-            progress.update(task, description=name, completed=done, total=total)
-
-        write = exporting_markdown.markdown if form is exporting.Form.markdown else exporting.json_lines
-        with exporting.reading(hub, of) as rows:
-            write(rows, folder, written, show)
-    exporting.finished(folder, written)
-    if as_json:
-        print_json(written.as_dict())
-        return
-    say(f"{written.as_dict()['rows']:,} rows in {len(written.files)} files in {folder}")
-    for name, why in written.forbidden.items():
-        err.print(escape(f"{name}: left out, {why}"))
-
-
+app.command("export")(exporting.export)
 for _name, _text in HUB_COMMANDS.items():
     hub_process.add_command(app, (_name,), _text)
 

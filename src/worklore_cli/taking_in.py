@@ -20,6 +20,7 @@ from worklore_cli import (
     taking_in_mem0,
     taking_in_transcripts,
 )
+from worklore_cli.catalog import noun
 from worklore_cli.failure import Failure
 from worklore_cli.nouns_hub import Records
 from worklore_cli.taking_in_memory import Found
@@ -167,7 +168,7 @@ def _of_name(hub: Records, name: str, wanted: str | None, *, dry_run: bool) -> P
     if wanted is not None or name == here.name:
         return find_project(hub, client_home(), wanted=wanted, folder=str(here), dry_run=dry_run)
     for field in ("slug", "name"):
-        found = hub.page(nouns_hub.noun("project"), {field: name, "fields": "id,name", "limit": "2"})["items"]
+        found = hub.page(noun("project"), {field: name, "fields": "id,name", "limit": "2"})["items"]
         if len(found) == 1:
             return Project(found[0]["id"], found[0]["name"])
     return None
