@@ -35,7 +35,7 @@ From = Annotated[
     Path | None, typer.Option("--from", metavar="PATH", help="Where it is kept, if not in the usual place.")
 ]
 Into = Annotated[
-    str | None, typer.Option("--project", help="Id or slug of the project it belongs to [the one of its folder].")
+    str | None, typer.Option("--project", help="Id or slug of the project that is meant, instead of its folder's.")
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; send nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
