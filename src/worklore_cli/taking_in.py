@@ -97,15 +97,20 @@ def auto_memory(*, source: From = None, project: Into = None, dry_run: DryRun = 
 
     Example: worklore import auto-memory --from ~/.claude/projects/-srv-acme/memory --project acme
     """
-    hub = nouns_hub.connected()
+    hub, home = nouns_hub.connected(), client_home()
+    places = taking_in_auto_memory.places(source)
+    wanted = find_project(hub, home, wanted=project, folder="", dry_run=dry_run) if project else None
     parts: list[Part] = []
-    for place in taking_in_auto_memory.places(source):
+    for place in places:
         folder = place.folder or ("" if source is None else str(Path.cwd()))
-        if project is None and not folder:
+        target = wanted if len(places) == 1 else None
+        if target is None and not folder:
             nouns_shown.warn(f"{place.path}: nobody knows its project's folder; import it with --from and --project")
             continue
-        target = find_project(hub, client_home(), wanted=project, folder=folder, dry_run=dry_run)
-        parts.append(Part(target, taking_in_auto_memory.memories(place), place.covers))
+        # Of many folders, those of the project that is named; one that is named goes where it is told to.
+        target = target or find_project(hub, home, wanted=None, folder=folder, dry_run=dry_run or wanted is not None)
+        if wanted is None or target.id == wanted.id:
+            parts.append(Part(target, taking_in_auto_memory.memories(place), place.covers))
     _take(hub, taking_in_auto_memory.PROGRAM, parts, dry_run=dry_run, as_json=as_json)
 
 

@@ -40,16 +40,15 @@ def memories(folder: Path, home: Path) -> Iterator[Found]:
     """The files of the project around a folder, of the folders above it and of the user's home, each once."""
     root = Path(find_project(str(folder))[0])
     seen: set[Path] = set()
-    for path in _files(folder, home):
+    for path in _files(folder):
         yield from _with_imports(path, root, home, seen, DEEPEST)
 
 
-def _files(folder: Path, home: Path) -> Iterator[Path]:
+def _files(folder: Path) -> Iterator[Path]:
     """Where agents look for what they are to know, the nearest first."""
     for place in (folder, *folder.parents):
-        if place != home:
-            yield from (place / name for name in NAMES)
-            yield from sorted((place / RULES).rglob("*.md"))
+        yield from (place / name for name in NAMES)
+        yield from sorted((place / RULES).rglob("*.md"))
     claude = BY_NAME[CLAUDE].home()
     yield claude / "CLAUDE.md"
     yield from sorted((claude / "rules").rglob("*.md"))

@@ -158,7 +158,7 @@ def _folder_of(path: Path) -> str:
 def _lacking(hub: Records, agent: str, session: str, path: Path) -> Iterator[int]:
     """Bytes that the hub lacks of a session's file and of those of its sub-agents."""
     told = hub.get("capture", agent=agent, session=session, source=str(path))
-    others = told.get("others") or {}
+    others: dict[str, Any] = told.get("others") or {}
     size, offset = path.stat().st_size, int(told["offset"])
     yield size - offset if size >= offset else size  # a shorter one was written anew
     for other in subagents_of(str(path)):

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import stat
+import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 from tests.client.commands import Technician
 from tests.client.commands import technician as connected
 from tests.conftest import TestHub, unique
-from worklore_cli import catalog, exporting_rows
+from worklore_cli import catalog, exporting_rows, nouns_hub
 from worklore_client.config import Config, save
 
 
@@ -178,6 +180,31 @@ def test_rows_come_in_pages_and_none_is_missed(
     found = [row["id"] for row in lines(tmp_path / "out", "tags")]
     assert ids <= set(found)
     assert len(found) == len(set(found))
+
+
+def test_memory_does_not_grow_with_the_rows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A hundred thousand rows of half a kilobyte pass through a few megabytes."""
+    rows, size = 100_000, 500
+    noun = catalog.noun("client")
+
+    def pages(*_: Any, size: int, **__: Any) -> Iterator[tuple[list[dict[str, Any]], bool]]:
+        for start in range(0, rows, size):
+            yield [{"id": str(start + number), "notes": "x" * 500} for number in range(size)], True
+
+    hub = nouns_hub.Records("http://127.0.0.1:9")
+    monkeypatch.setattr(hub, "pages", pages)
+    written = exporting_rows.Written(hub.url, exporting_rows.Form.jsonl, None)
+    monkeypatch.setattr(exporting_rows, "in_order", lambda: [noun])
+    tracemalloc.start()
+    try:
+        with exporting_rows.reading(hub, None) as reading:
+            exporting_rows.json_lines(reading, tmp_path, written, lambda *_: None)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert written.files["clients"].rows == rows
+    assert written.files["clients"].bytes > rows * size
+    assert peak < 4_000_000, peak
 
 
 def test_nouns_come_after_those_they_name() -> None:

@@ -304,6 +304,19 @@ def test_a_memory_whose_folder_nobody_knows_is_told_of(kim: Technician, place: P
     assert "holds no memory" in kim("import", "auto-memory", "--from", str(place), status=1).err
 
 
+def test_of_many_memory_folders_those_of_the_named_project_are_taken(kim: Technician, place: Path) -> None:
+    other = place.parent / unique("beside")
+    other.mkdir()
+    for folder in (place, other):
+        auto_memory(Path.home(), folder)
+    project = project_of(kim, place)
+    [part] = kim("import", "auto-memory", "--project", project, "--json").json["projects"]
+    assert (part["project"], part["created"]) == (project, 1)
+    assert kim.api.get("/projects", params={"name": other.name}).json()["items"] == []
+    names = {part["name"] for part in kim("import", "auto-memory", "--json").json["projects"]}
+    assert names == {place.name, other.name}
+
+
 def test_instructions_come_with_what_they_import(kim: Technician, place: Path) -> None:
     home = Path.home()
     (home / ".claude").mkdir(exist_ok=True)
