@@ -173,7 +173,7 @@ def _tasks(explained: str) -> list[str]:
     """The tasks of a command: one of the hub's own, or a group of those for people."""
     _, _, panel = explained.partition("─ Commands ─")
     if panel:
-        return re.findall(r"^│ ([a-z][a-z-]*)", panel, re.MULTILINE)
+        return re.findall(r"^│ ([a-z][a-z0-9-]*)", panel, re.MULTILINE)
     _, _, positional = explained.partition("positional arguments:\n")
     return re.findall(r"^    ([a-z][a-z-]*)", positional.partition("\n\n")[0], re.MULTILINE)
 

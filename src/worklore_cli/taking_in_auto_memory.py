@@ -12,7 +12,9 @@ from worklore_cli.taking_in_memory import (
     Found,
     Memory,
     Unread,
+    files_below,
     first_heading,
+    folder_at,
     front_matter,
     is_ours,
     modified,
@@ -52,13 +54,9 @@ def places(source: Path | None) -> list[Place]:
     Raises:
         Failure: there is no such folder, or no memory in it.
     """
-    top = (source or BY_NAME[CLAUDE].home() / "projects").expanduser().absolute()
-    if not top.is_dir():
-        raise Failure(f"{top} is no folder", "--from names a memory folder, or one of Claude Code's projects")
-    try:
-        below = sorted(path for path in top.glob("*/memory") if path.is_dir())
-    except OSError as error:
-        raise Failure(f"{top}: {error.strerror}", "Run it as the user whose folder it is") from None
+    hint = "--from names a memory folder, or one of Claude Code's projects"
+    top = folder_at(source or BY_NAME[CLAUDE].home() / "projects", hint)
+    below = sorted(path for path in top.glob("*/memory") if path.is_dir())
     if below:
         return [Place(path, path.parent.name, folder_of(path.parent)) for path in below]
     if any(top.glob("*.md")):
@@ -104,7 +102,8 @@ def _on_this_machine(above: Path, name: str) -> str:
 
 def memories(place: Place) -> Iterator[Found]:
     """The notes of a folder. Of the index what is more than pointers to them."""
-    for path in sorted(place.path.rglob("*.md")):
+    unread: list[Unread] = []
+    for path in files_below(place.path, ".md", unread):
         if is_ours(path.relative_to(place.path)):
             continue
         text = read_text(path)
@@ -125,6 +124,7 @@ def memories(place: Place) -> Iterator[Found]:
             (PROGRAM, kind),
             modified(path),
         )
+    yield from unread
 
 
 def _beyond_pointers(text: str, folder: Path) -> str:

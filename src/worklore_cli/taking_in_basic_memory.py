@@ -9,7 +9,9 @@ from worklore_cli.taking_in_memory import (
     Found,
     Memory,
     Unread,
+    files_below,
     first_heading,
+    folder_at,
     front_matter,
     is_ours,
     listed,
@@ -28,10 +30,8 @@ _DATES = ("modified", "updated", "updated_at", "created", "created_at", "date")
 
 def folder_of(source: Path | None) -> Path:
     """The folder that is named, else the usual one. Failure where there is none, or no note in it."""
-    folder = (source or user_home() / "basic-memory").expanduser().absolute()
-    if not folder.is_dir():
-        raise Failure(f"{folder} is no folder", "--from names the folder of a basic-memory project")
-    if next(_notes(folder), None) is None:
+    folder = folder_at(source or user_home() / "basic-memory", "--from names the folder of a basic-memory project")
+    if next(_notes(folder, []), None) is None:
         raise Failure(f"{folder} holds no notes", "basic-memory keeps them as markdown (*.md)")
     return folder
 
@@ -41,8 +41,8 @@ def covering(folder: Path) -> Callable[[str, str], bool]:
     return lambda key, _: key.startswith(f"{folder.name}/")
 
 
-def _notes(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*.md")):
+def _notes(folder: Path, unread: list[Unread]) -> Iterator[Path]:
+    for path in files_below(folder, ".md", unread):
         within = path.relative_to(folder)
         if not is_ours(within) and not any(part.startswith(".") for part in within.parts):
             yield path
@@ -50,7 +50,8 @@ def _notes(folder: Path) -> Iterator[Path]:
 
 def memories(folder: Path) -> Iterator[Found]:
     """The notes of a folder, each whole: its observations and relations stand in it as lines."""
-    for path in _notes(folder):
+    unread: list[Unread] = []
+    for path in _notes(folder, unread):
         place = path.relative_to(folder).as_posix()
         text = read_text(path)
         if isinstance(text, Unread):
@@ -69,6 +70,7 @@ def memories(folder: Path) -> Iterator[Found]:
             (PROGRAM, *([kind] if kind not in {"", "note"} else []), *listed(front, "tags"), *_tags(body)),
             written or modified(path),
         )
+    yield from unread
 
 
 def _observations(text: str) -> Iterator[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from worklore_cli.failure import Failure
 from worklore_client.record import cut
 from worklore_redact.engine import redact
 
@@ -88,6 +90,33 @@ def _clean(text: str) -> str:
 def is_ours(path: Path) -> bool:
     """True for a file of our own, such as a project's journal: it tells what the hub knows already."""
     return ".worklore" in path.parts
+
+
+def folder_at(path: Path, hint: str) -> Path:
+    """A folder that is there and can be looked into. Failure with a hint otherwise."""
+    folder = path.expanduser().absolute()
+    try:
+        with os.scandir(folder):
+            return folder
+    except (FileNotFoundError, NotADirectoryError):
+        raise Failure(f"{folder} is no folder", hint) from None
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise Failure(f"{folder} cannot be read: {why}", "Run it as the user whose folder it is") from None
+
+
+def files_below(folder: Path, ending: str, unread: list[Unread]) -> list[Path]:
+    """The files with an ending below a folder, sorted; folders that cannot be read are added to `unread`."""
+
+    def note(error: OSError) -> None:
+        unread.append(Unread(str(error.filename), error.strerror or type(error).__name__))
+
+    return sorted(
+        Path(place, name)
+        for place, _, names in os.walk(folder, onerror=note)
+        for name in names
+        if name.endswith(ending)
+    )
 
 
 def read_text(path: Path) -> str | Unread:

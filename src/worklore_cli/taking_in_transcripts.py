@@ -13,7 +13,7 @@ from worklore_cli import capturing, nouns_hub
 from worklore_cli.failure import Failure
 from worklore_cli.nouns_hub import Records
 from worklore_cli.taking_in_auto_memory import encoded, folder_of
-from worklore_cli.taking_in_memory import Unread
+from worklore_cli.taking_in_memory import Unread, files_below, folder_at
 from worklore_cli.taking_in_sending import find_project
 from worklore_client.adapters import BY_NAME
 from worklore_client.flush import subagents_of
@@ -67,18 +67,17 @@ class Done:
         return [f"{first}; {self.known} the hub had whole{of_others}{last}", *unread]
 
 
-def files(source: Path | None) -> list[Path]:
+def files(source: Path | None, unread: list[Unread]) -> list[Path]:
     """The transcripts below the folder of Claude Code's projects, those first that will be deleted first.
 
     Files of sub-agents go with the session's own, or by themselves where that is gone. Failure without a folder.
     """
-    top = (source or BY_NAME[capturing.CLAUDE].home() / "projects").expanduser().absolute()
-    if top.is_file():
-        return [top]
-    if not top.is_dir():
-        raise Failure(f"{top} is no folder", "--from names the folder of Claude Code's projects, or one of them")
+    if source is not None and source.is_file():
+        return [source.absolute()]
+    hint = "--from names the folder of Claude Code's projects, or one of them"
+    top = folder_at(source or BY_NAME[capturing.CLAUDE].home() / "projects", hint)
     found: list[Path] = []
-    for path in top.rglob("*.jsonl"):
+    for path in files_below(top, ".jsonl", unread):
         session = path.parent.parent.with_suffix(".jsonl") if path.parent.name == "subagents" else None
         if session is None or not session.is_file():
             found.append(path)
@@ -89,7 +88,7 @@ def run(home: Path, source: Path | None, wish: Wish, done: Done, progress: Calla
     """Send all that the hub lacks. `done` holds at any moment what has become of those that were looked at."""
     hub = nouns_hub.connected()
     sender = _Sender(hub, home, wish, done, _wanted(hub, home, wish))
-    found = files(source)
+    found = files(source, done.unread)
     for place, path in enumerate(found):
         progress(place, len(found))
         try:

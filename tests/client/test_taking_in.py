@@ -399,6 +399,30 @@ def test_a_folder_that_is_not_there_says_so(kim: Technician, tmp_path: Path, sou
     assert "is no folder" in kim("import", source, "--from", str(tmp_path / "nowhere"), status=1).err
 
 
+@pytest.mark.parametrize("source", ["basic-memory", "auto-memory", "transcripts"])
+def test_a_folder_of_somebody_else_says_so(
+    kim: Technician, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    scan, closed = os.scandir, tmp_path / "closed"
+    closed.mkdir()
+
+    def refusing(path: Any = ".") -> Any:
+        if Path(path) == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    said = kim("import", source, "--from", str(closed), status=1).err
+    assert "cannot be read: Permission denied" in said
+    # One among many is named, and the others go.
+    transcript(tmp_path, unique("s"), "The phascogale host")
+    (tmp_path / "note.md").write_text("The phascogale note")
+    if source == "basic-memory":
+        said = kim("import", source, "--from", str(tmp_path), status=1).out
+        assert f"{closed}: Permission denied" in said
+        assert "1 new" in said
+
+
 # --- claude-mem -----------------------------------------------------------------------------------------------------
 
 NEW = """
