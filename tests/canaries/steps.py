@@ -158,7 +158,9 @@ def what_other_programs_have_kept_holds_secrets(rig: Rig) -> None:
     assert taken.json()["created"] == 1
     [found] = rig.api("GET", f"/context-snippets?project_id={project}", 200).json()["items"]
     assert "[redacted:vault-secret]" in found["dense_content"]
-    refused(rig, "POST", "/context-snippets/take-in", json=body_of | {"memories": [kept | {"digest": secret}]})
+    refused(
+        rig, "POST", "/context-snippets/take-in", json=body_of | {"memories": [kept | {"happened_at": "yesterday"}]}
+    )
     rig.api("POST", "/recall", 200, json={"question": "which door opens?", "project": project})
 
 
