@@ -109,6 +109,10 @@ def test_memories_of_mem0_are_imported_once(
     snippet = kim("snippet", "show", item["record"], "--json").json
     assert (snippet["program"], snippet["source"], snippet["source_key"]) == ("mem0", str(file), entries[0]["id"])
     assert set(snippet["tags"]) == {"mem0", "network", "kim@example.com"}
+    about = {"path": str(place), "name": place.name, "remote": f"https://git.example.com/{place.name}.git"}
+    along = kim.api.post("/sync", json={"identity": about}).raise_for_status().text
+    assert place.name in along
+    assert "quokka" not in along, "what nobody vouches for is not taken along"
 
 
 def test_what_changed_there_is_a_new_version_here(kim: Technician, tmp_path: Path) -> None:
