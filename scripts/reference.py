@@ -157,10 +157,14 @@ def commands() -> str:
     people = re.findall(r"^[^a-z-]*([a-z][a-z-]+) {2,}", listed, re.MULTILINE)
     parts: list[list[str]] = []
     for name in dict.fromkeys([*people, *COMMANDS]):
-        explained = _help(name)
+        own = name not in people
+        explained = _help(name, hub=own)
         parts.append([f"## worklore {name}", "", "```", *explained.rstrip().splitlines(), "```"])
         tasks = _tasks(explained)
-        parts += [[f"### worklore {name} {task}", "", "```", *_help(name, task).splitlines(), "```"] for task in tasks]
+        parts += [
+            [f"### worklore {name} {task}", "", "```", *_help(name, task, hub=own).splitlines(), "```"]
+            for task in tasks
+        ]
     about = "What `--help` of each command says. Every noun has commands too: [the command line](../cli.md)."
     return page("Commands", about, *parts)
 
@@ -169,16 +173,16 @@ def _tasks(explained: str) -> list[str]:
     """The tasks of a command: one of the hub's own, or a group of those for people."""
     _, _, panel = explained.partition("─ Commands ─")
     if panel:
-        return re.findall(r"^│ ([a-z][a-z-]*)", panel, re.MULTILINE)
+        return re.findall(r"^│ ([a-z][a-z0-9-]*)", panel, re.MULTILINE)
     _, _, positional = explained.partition("positional arguments:\n")
     return re.findall(r"^    ([a-z][a-z-]*)", positional.partition("\n\n")[0], re.MULTILINE)
 
 
-def _help(*command: str) -> str:
-    program = Path(sys.executable).with_name("worklore")
-    hub = [sys.executable, "-m", "worklore"] if command and command[0] in COMMANDS else [str(program)]
+def _help(*command: str, hub: bool = False) -> str:
+    """What a command explains of itself, asked of the program for people or of the hub's own."""
+    program = [sys.executable, "-m", "worklore"] if hub else [str(Path(sys.executable).with_name("worklore"))]
     environment = os.environ | {"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"}
-    ran = subprocess.run([*hub, *command, "--help"], env=environment, check=True, capture_output=True, text=True)  # noqa: S603 - our own commands
+    ran = subprocess.run([*program, *command, "--help"], env=environment, check=True, capture_output=True, text=True)  # noqa: S603 - our own commands
     return "\n".join(line.rstrip() for line in ran.stdout.splitlines())
 
 

@@ -59,6 +59,7 @@ from worklore.memory.snippet import SNIPPETS
 from worklore.memory.source import TRANSCRIPTS
 from worklore.memory.stats import INJECTION_FEEDBACK, MEMORY_STATS
 from worklore.memory.sweep import REDACTION_SWEEPS
+from worklore.memory.taking_in import TAKE_IN
 from worklore.memory.trail.shown import TRAIL_OF_SESSION
 from worklore.memory.usage import USAGE_RECORDS
 from worklore.memory.warn.outcome import WARNING_OUTCOME
@@ -262,6 +263,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
     MEMORY_STATS,
     COMPRESS_SESSION,
     MAKE_SNIPPET,
+    TAKE_IN,
     STATE_BRIEF,
     SUPERSEDE,
     RESTORE,

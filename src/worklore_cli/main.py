@@ -20,6 +20,7 @@ from worklore_cli import (
     capturing,
     connecting,
     doctor,
+    exporting,
     hook_log,
     hub_process,
     nouns_shown,
@@ -28,6 +29,7 @@ from worklore_cli import (
     replaying,
     secret,
     showing,
+    taking_in,
 )
 from worklore_cli.failure import Failure
 from worklore_cli.nouns import RootGroup
@@ -46,7 +48,6 @@ HUB_COMMANDS = {
     "config": "Show and check the hub's settings.",
     "bench": "Measure recall and speed of the hub.",
     "demo-data": "Fill a database with a made-up service provider.",
-    "import": "Take over what another program holds.",
     "hub": "Other things to do on the hub's own machine.",
 }
 
@@ -424,6 +425,8 @@ def demo() -> None:
 
 
 offline.add(app)
+app.add_typer(taking_in.imports, name="import")
+app.command("export")(exporting.export)
 for _name, _text in HUB_COMMANDS.items():
     hub_process.add_command(app, (_name,), _text)
 

@@ -94,12 +94,14 @@ class Records(Hub):
         answer: Record = self.send("GET", of.plural, parameters=parameters).body
         return answer
 
-    def pages(self, of: Noun, parameters: Mapping[str, str], limit: int | None) -> Iterator[tuple[list[Record], bool]]:
+    def pages(
+        self, of: Noun, parameters: Mapping[str, str], limit: int | None, *, size: int = PAGE
+    ) -> Iterator[tuple[list[Record], bool]]:
         """The pages of a list, up to `limit` rows or all of them; with each, whether more rows follow."""
         left, after = limit, None
         while left is None or left > 0:
-            size = PAGE if left is None else min(PAGE, left)
-            answer = self.page(of, {**parameters, "limit": str(size), **({"after": after} if after else {})})
+            most = size if left is None else min(size, left)
+            answer = self.page(of, {**parameters, "limit": str(most), **({"after": after} if after else {})})
             items: list[Record] = answer["items"]
             after = answer["next"]
             yield items, after is not None

@@ -146,6 +146,24 @@ def settings_are_secret(rig: Rig) -> None:
         rig.api("GET", place, 200)
 
 
+def what_other_programs_have_kept_holds_secrets(rig: Rig) -> None:
+    """Those of the vault, which no client knows."""
+    _, secret = stored(rig)
+    name = f"project {uuid.uuid4()}"
+    project = rig.api("POST", "/projects", 201, json={"name": name, "client_id": client(rig)}).json()["id"]
+    kept = {"key": name, "source": f"/home/{secret}/notes.md", "digest": "0" * 64}
+    kept |= {"title": f"The door {secret}", "text": f"It opens by {secret}.", "tags": [secret]}
+    body_of = {"project_id": project, "program": "notes", "memories": [kept]}
+    taken = rig.api("POST", "/context-snippets/take-in", 200, json=body_of)
+    assert taken.json()["created"] == 1
+    [found] = rig.api("GET", f"/context-snippets?project_id={project}", 200).json()["items"]
+    assert "[redacted:vault-secret]" in found["dense_content"]
+    refused(
+        rig, "POST", "/context-snippets/take-in", json=body_of | {"memories": [kept | {"happened_at": "yesterday"}]}
+    )
+    rig.api("POST", "/recall", 200, json={"question": "which door opens?", "project": project})
+
+
 def login_names_are_found_and_not_kept_in_clear(rig: Rig) -> None:
     login = rig.plant()
     key = rig.api("POST", "/credentials/store", 200, json=body(rig, login=login)[0]).json()["id"]
@@ -442,6 +460,7 @@ STEPS = (
     Step(records_are_listed_searched_and_exported),
     Step(integrations_hold_secrets),
     Step(settings_are_secret),
+    Step(what_other_programs_have_kept_holds_secrets),
     Step(login_names_are_found_and_not_kept_in_clear),
     Step(secrets_are_lent),
     Step(links_show_secrets),

@@ -374,6 +374,11 @@ ACTION_BODIES: Mapping[str, Callable[[Rows], dict[str, Any]]] = {
     },
     "context-pack": lambda _: {},
     "make": lambda _: {"text": "We decided to use WireGuard for the tunnels because IPsec drops."},
+    "take-in": lambda rows: {
+        "project_id": rows.parent(CATALOG.by_name["project"]),
+        "program": "notes",
+        "memories": [{"key": rows.word(), "source": "a.md", "digest": "0" * 64, "title": "VPN", "text": "It drops."}],
+    },
     "brief": lambda _: {},
     "supersede": lambda rows: {"by": rows.create(CATALOG.by_name["memory"])["id"], "reason": "decided anew"},
     "restore": lambda _: {},
@@ -411,6 +416,7 @@ ONCE = {
 
 OF_A_MOMENT = {
     "identify": "the second time there is a project",
+    "take-in": "the second time it is there",
     "store": "a dry run undoes the key that the first secret of a client makes",
     "rotate": "the answer says when",
     "lease": "the answer says until when",

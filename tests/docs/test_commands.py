@@ -7,10 +7,12 @@ in a scratch home. What names a machine, a person or a record in a document is r
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ import pytest
 from tests.conftest import NO_TLS
 
 ROOT = Path(__file__).resolve().parents[2]
-FIRST = ("README.md", "docs/client.md", "docs/rest.md", "docs/cli.md")
+FIRST = ("README.md", "docs/client.md", "docs/rest.md", "docs/cli.md", "docs/import-and-export.md")
 DOCUMENTS = [*FIRST, *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs/operations").glob("*.md")))]
 FENCE = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -120,6 +122,12 @@ NETBOX = [
 ]
 """A dump that is imported without a problem."""
 
+CLAUDE_MEM = """
+CREATE TABLE sdk_sessions (id INTEGER, project TEXT);
+CREATE TABLE observations (id INTEGER, project TEXT, type TEXT, text TEXT, created_at_epoch INTEGER);
+INSERT INTO observations VALUES (1, 'data', 'discovery', 'The oven is at 192.0.2.7', 1767571200000);
+"""
+
 
 @dataclass(frozen=True)
 class Block:
@@ -147,6 +155,7 @@ class Machine:
         (self.data / ".worklore").mkdir()
         (self.data / ".worklore/project").write_text(f"{MARKER}\n")  # the same project for every pretended machine
         (self.data / "netbox.json").write_text(json.dumps(NETBOX))
+        self._kept_by_other_programs()
         kept = {
             name: value for name, value in os.environ.items() if not name.startswith(("WORKLORE_", "CLAUDE_", "XDG_"))
         }
@@ -159,6 +168,22 @@ class Machine:
         self._environment |= {"HUB": self.url, "TOKEN": token}
         self._headers = {"authorization": f"Bearer {token}"}
         self._post("projects/identify", {"marker": MARKER, "path": str(self.data)})  # an agent has worked here
+
+    def _kept_by_other_programs(self) -> None:
+        """A little of each thing that is imported."""
+        kept = self.shared / ".claude/projects" / re.sub(r"[^A-Za-z0-9]", "-", str(self.data))
+        (kept / "memory").mkdir(parents=True)
+        (kept / "memory/oven.md").write_text("The oven wants a restart after each update.\n")
+        said = {"type": "user", "uuid": "u-1", "sessionId": "s-1", "cwd": str(self.data), "message": {"role": "user"}}
+        said["message"] |= {"content": "Why is the oven off line?"}
+        (kept / "s-1.jsonl").write_text(json.dumps(said) + "\n")
+        (self.data / "CLAUDE.md").write_text("# Bakehouse\n\nThe oven is in VLAN 20.\n")
+        (self.shared / "basic-memory").mkdir()
+        (self.shared / "basic-memory/oven.md").write_text("---\ntitle: Oven\n---\n- [fact] It runs firmware 3 #oven\n")
+        (self.data / "memories.json").write_text(json.dumps([{"id": "m-1", "memory": "Kim looks after the oven"}]))
+        (self.shared / ".claude-mem").mkdir()
+        with closing(sqlite3.connect(self.shared / ".claude-mem/claude-mem.db")) as link:
+            link.executescript(CLAUDE_MEM)
 
     def _start(self) -> None:
         ready, log = self._folder / "ready.json", self._folder / "hub.log"

@@ -62,6 +62,15 @@ class Walled:
             "problem-solutions", session_id=session, problem_description=f"{word} hung", solution_applied="restarted"
         )
         place.make("context-snippets", project_id=project, category="lesson", title=word, dense_content=f"about {word}")
+        kept = {
+            "key": word,
+            "source": f"/home/{word}/a.md",
+            "digest": "0" * 64,
+            "title": word,
+            "text": f"{word} imported",
+        }
+        taken = {"project_id": project, "program": "notes", "memories": [kept]}
+        api.post("/context-snippets/take-in", json=taken).raise_for_status()
         place.make(
             "environmental-insights",
             client_id=client,

@@ -5,6 +5,7 @@ windows of what changed are brought up to date, in the same transaction and last
 their numbers. A record that capture read off a turn is in memory by that turn already.
 """
 
+import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -224,7 +225,7 @@ _TOLD: Final = (
 def _rows(ctx: Context, told: Remembered, record: Any) -> Iterator[dict[str, Any]]:
     session_id: uuid.UUID | None = getattr(record, "session_id", None)
     session = ctx.session.get(WorkSession, session_id) if session_id else None
-    author = getattr(record, "created_by", None) or (session.technician if session else None) or ""
+    author = _imported_from(record) or getattr(record, "created_by", None) or (session and session.technician) or ""
     shared = {
         "kind": told.kind,
         "record_id": record.id,
@@ -238,7 +239,7 @@ def _rows(ctx: Context, told: Remembered, record: Any) -> Iterator[dict[str, Any
         "role": Role.record,
         "author": author,
         "said_at": getattr(record, "happened_at", None) or record.created_at,
-        "trust": Trust.transcript.value if _is_derived(record) else Trust.stated.value,
+        "trust": _trust(record).value,
         "version": 1,
     }
     if shared["project_id"] is None and shared["client_id"] is None:
@@ -255,9 +256,20 @@ def _rows(ctx: Context, told: Remembered, record: Any) -> Iterator[dict[str, Any
         }
 
 
-def _is_derived(record: Any) -> bool:
-    """True for what the hub read or learned by itself, and nobody has said."""
-    return bool(getattr(record, "source_uuid", None) or getattr(record, "learned_key", None))
+def _imported_from(record: Any) -> str:
+    """The program and the file of a snippet that was imported."""
+    if not isinstance(record, ContextSnippet) or record.program is None:
+        return ""
+    file = re.split(r"[\\/]", record.source or "")[-1]
+    return f"{record.program}, {file}"[:255]
+
+
+def _trust(record: Any) -> Trust:
+    """What another program kept, nobody here vouches for; what the hub read or learned by itself, nobody has said."""
+    if _imported_from(record):
+        return Trust.untrusted
+    derived = getattr(record, "source_uuid", None) or getattr(record, "learned_key", None)
+    return Trust.transcript if derived else Trust.stated
 
 
 JOB: Final = "index-records"

@@ -37,7 +37,8 @@ class ContextSnippet(Stamped, Record):
     __tablename__ = "context_snippets"
     __table_args__ = (
         CheckConstraint("relevance_score BETWEEN 0 AND 10", name="relevance_score"),
-        *(Index(None, name) for name in ("project_id", "client_id", "category", "relevance_score", "usage_count")),
+        Index(None, "project_id", "program"),
+        *(Index(None, name) for name in ("client_id", "category", "relevance_score", "usage_count")),
     )
 
     project_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("projects.id", ondelete="SET NULL"))
@@ -51,6 +52,18 @@ class ContextSnippet(Stamped, Record):
     importance: Mapped[int] = column(default=5)
     usage_count: Mapped[int] = column(default=0)
     last_used_at: Mapped[datetime | None]
+    program: Mapped[str | None] = mapped_column(
+        Line(50), doc="The program whose memory this was; empty for what was written down here."
+    )
+    source: Mapped[str | None] = mapped_column(doc="The file it was imported from.")
+    source_key: Mapped[str | None] = mapped_column(Line(500), doc="What it is called there.")
+    source_digest: Mapped[str | None] = mapped_column(
+        Line(64), doc="SHA-256 of what was sent last: by it the next import tells what has changed."
+    )
+    happened_at: Mapped[datetime | None] = mapped_column(doc="When it was written there.")
+    captured_digest: Mapped[str | None] = mapped_column(
+        Line(64), doc="SHA-256 of what the import wrote: it leaves alone what somebody has changed since."
+    )
 
     project: Mapped[Project | None] = relationship(backref=backref("context_snippets", viewonly=True), viewonly=True)
     client: Mapped[Client | None] = relationship(backref=backref("context_snippets", viewonly=True), viewonly=True)
@@ -78,10 +91,23 @@ SNIPPETS = Resource(
         ContextSnippet.importance,
         ContextSnippet.usage_count,
         ContextSnippet.last_used_at,
+        ContextSnippet.program,
+        ContextSnippet.source_key,
+        ContextSnippet.happened_at,
     ),
     search=(ContextSnippet.title, ContextSnippet.dense_content),
     columns=(ContextSnippet.title, ContextSnippet.category, ContextSnippet.relevance_score, ContextSnippet.usage_count),
     by=(("project", ContextSnippet.project_id), ("client", ContextSnippet.client_id)),
-    server_set=(ContextSnippet.usage_count, ContextSnippet.last_used_at),
+    server_set=(
+        ContextSnippet.usage_count,
+        ContextSnippet.last_used_at,
+        ContextSnippet.program,
+        ContextSnippet.source,
+        ContextSnippet.source_key,
+        ContextSnippet.source_digest,
+        ContextSnippet.happened_at,
+        ContextSnippet.captured_digest,
+    ),
+    hidden=(ContextSnippet.captured_digest,),
     check=check,
 )

@@ -20,6 +20,7 @@ from worklore.kernel.context import Context, ReadContext
 from worklore.memory.changed import note_changed
 from worklore.memory.context import ConversationContext
 from worklore.memory.decision import DecisionLog
+from worklore.memory.snippet import ContextSnippet
 from worklore.memory.trail.rows import Row
 from worklore.memory.trail.step import Usage
 from worklore.memory.usage import USAGE_RECORDS
@@ -41,8 +42,8 @@ TRAIL: Final = (
 )
 """The nouns of a trail."""
 
-CAPTURED: Final = frozenset({model.__tablename__ for model in (*TRAIL, MemoryWindow)})
-"""Tables whose deleted rows are remembered for good: capture must not bring them back."""
+CAPTURED: Final = frozenset({model.__tablename__ for model in (*TRAIL, MemoryWindow, ContextSnippet)})
+"""Tables whose deleted rows are remembered for good: capture and imports must not bring them back."""
 
 BATCH: Final = 400
 COUNTED: Final = ("input", "output", "cache_read", "cache_write", "cache_write_long")
