@@ -29,9 +29,9 @@ from worklore_cli import (
     replaying,
     secret,
     showing,
-    taking_in,
 )
 from worklore_cli.failure import Failure
+from worklore_cli.imports.commands import imports
 from worklore_cli.nouns import RootGroup
 from worklore_client.agent_settings import SettingsRefused
 from worklore_client.config import HomeUnknown, client_home
@@ -425,7 +425,7 @@ def demo() -> None:
 
 
 offline.add(app)
-app.add_typer(taking_in.imports, name="import")
+app.add_typer(imports, name="import")
 app.command("export")(exporting.export)
 for _name, _text in HUB_COMMANDS.items():
     hub_process.add_command(app, (_name,), _text)

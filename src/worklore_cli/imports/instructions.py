@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from worklore_cli.capturing import CLAUDE, CODEX
-from worklore_cli.machine import fingerprint
-from worklore_cli.taking_in_memory import (
+from worklore_cli.imports.memory import (
     Found,
     Memory,
     Unread,
@@ -16,6 +15,7 @@ from worklore_cli.taking_in_memory import (
     modified,
     read_text,
 )
+from worklore_cli.machine import fingerprint
 from worklore_client.adapters import BY_NAME
 from worklore_client.project import find_project
 

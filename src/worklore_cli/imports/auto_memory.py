@@ -7,8 +7,7 @@ from pathlib import Path
 
 from worklore_cli.capturing import CLAUDE, about
 from worklore_cli.failure import Failure
-from worklore_cli.machine import fingerprint
-from worklore_cli.taking_in_memory import (
+from worklore_cli.imports.memory import (
     Found,
     Memory,
     Unread,
@@ -21,6 +20,7 @@ from worklore_cli.taking_in_memory import (
     read_text,
     told,
 )
+from worklore_cli.machine import fingerprint
 from worklore_client.adapters import BY_NAME
 
 PROGRAM = "auto-memory"

@@ -17,10 +17,11 @@ from tests.client.commands import Technician
 from tests.client.commands import technician as connected
 from tests.conftest import TestHub, unique
 from tests.memory.agents import Claude
-from worklore_cli import nouns_hub, taking_in_sending
-from worklore_cli.taking_in_auto_memory import encoded
-from worklore_cli.taking_in_instructions import imported
-from worklore_cli.taking_in_memory import LARGEST, LONGEST, Memory, front_matter, moment
+from worklore_cli import nouns_hub
+from worklore_cli.imports import sending
+from worklore_cli.imports.auto_memory import encoded
+from worklore_cli.imports.instructions import imported
+from worklore_cli.imports.memory import LARGEST, LONGEST, Memory, front_matter, moment
 from worklore_client.spool import flusher_lock
 from worklore_client.wire import HubUnreachable
 
@@ -208,13 +209,13 @@ def test_the_hub_takes_out_what_the_client_does_not_know(kim: Technician, sqlite
 
 
 def test_a_stopped_import_goes_on(kim: Technician, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(taking_in_sending, "BATCH", 2)
+    monkeypatch.setattr(sending, "BATCH", 2)
     file = tmp_path / "memories.json"
     file.write_text(json.dumps([mem0_entry(number, f"The dunnart host {number} is up") for number in range(6)]))
     write, sent = nouns_hub.Records.write, [0]
 
     def dying(self: Any, method: str, path: str, *arguments: Any, **options: Any) -> Any:
-        sent[0] += path == taking_in_sending.TAKE_IN
+        sent[0] += path == sending.TAKE_IN
         if sent[0] > 2:
             raise HubUnreachable("it is gone")
         return write(self, method, path, *arguments, **options)
@@ -230,7 +231,7 @@ def test_a_stopped_import_goes_on(kim: Technician, tmp_path: Path, monkeypatch: 
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(taking_in_sending.Sending, "run", interrupted)
+        patch.setattr(sending.Sending, "run", interrupted)
         said = kim("import", "mem0", "--from", str(file), status=130)
     assert "goes on where it was" in said.err
 

@@ -9,22 +9,13 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from worklore_cli import (
-    hub_process,
-    nouns_hub,
-    nouns_shown,
-    taking_in_auto_memory,
-    taking_in_basic_memory,
-    taking_in_claude_mem,
-    taking_in_instructions,
-    taking_in_mem0,
-    taking_in_transcripts,
-)
+from worklore_cli import hub_process, nouns_hub, nouns_shown
 from worklore_cli.catalog import noun
 from worklore_cli.failure import Failure
+from worklore_cli.imports import auto_memory, basic_memory, claude_mem, instructions, mem0, transcripts
+from worklore_cli.imports.memory import Found
+from worklore_cli.imports.sending import Counts, Project, Sending, find_project
 from worklore_cli.nouns_hub import Records
-from worklore_cli.taking_in_memory import Found
-from worklore_cli.taking_in_sending import Counts, Project, Sending, find_project
 from worklore_client.config import client_home, user_home
 from worklore_client.wire import HubError
 
@@ -61,8 +52,10 @@ class Part:
     total: int | None = None
 
 
-@imports.command()
-def transcripts(*, source: From = None, project: Into = None, dry_run: DryRun = False, as_json: AsJson = False) -> None:
+@imports.command("transcripts")
+def import_transcripts(
+    *, source: From = None, project: Into = None, dry_run: DryRun = False, as_json: AsJson = False
+) -> None:
     """Send the sessions that Claude Code has kept on this machine, those first that it will delete first.
 
     It deletes them after 30 days, unless told otherwise. Each session goes to the project of the folder it worked in;
@@ -70,15 +63,15 @@ def transcripts(*, source: From = None, project: Into = None, dry_run: DryRun = 
 
     Example: worklore import transcripts --dry-run
     """
-    done = taking_in_transcripts.Done()
+    done = transcripts.Done()
     console = Console(stderr=True)
     try:
         with Progress(console=console, transient=True, disable=as_json or not console.is_terminal) as bar:
             task = bar.add_task("Sending transcripts", total=None)
-            taking_in_transcripts.run(
+            transcripts.run(
                 client_home(),
                 source,
-                taking_in_transcripts.Wish(project, dry_run),
+                transcripts.Wish(project, dry_run),
                 done,
                 lambda place, total: bar.update(task, completed=place, total=total),
             )
@@ -92,13 +85,15 @@ def transcripts(*, source: From = None, project: Into = None, dry_run: DryRun = 
 
 
 @imports.command("auto-memory")
-def auto_memory(*, source: From = None, project: Into = None, dry_run: DryRun = False, as_json: AsJson = False) -> None:
+def import_auto_memory(
+    *, source: From = None, project: Into = None, dry_run: DryRun = False, as_json: AsJson = False
+) -> None:
     """Take over what Claude Code has noted for itself: the memory folders of all its projects, or the one named.
 
     Example: worklore import auto-memory --from ~/.claude/projects/-srv-acme/memory --project acme
     """
     hub, home = nouns_hub.connected(), client_home()
-    places = taking_in_auto_memory.places(source)
+    places = auto_memory.places(source)
     wanted = find_project(hub, home, wanted=project, folder="", dry_run=dry_run) if project else None
     parts: list[Part] = []
     for place in places:
@@ -110,12 +105,12 @@ def auto_memory(*, source: From = None, project: Into = None, dry_run: DryRun = 
         # Of many folders, those of the project that is named; one that is named goes where it is told to.
         target = target or find_project(hub, home, wanted=None, folder=folder, dry_run=dry_run or wanted is not None)
         if wanted is None or target.id == wanted.id:
-            parts.append(Part(target, taking_in_auto_memory.memories(place), place.covers))
-    _take(hub, taking_in_auto_memory.PROGRAM, parts, dry_run=dry_run, as_json=as_json)
+            parts.append(Part(target, auto_memory.memories(place), place.covers))
+    _take(hub, auto_memory.PROGRAM, parts, dry_run=dry_run, as_json=as_json)
 
 
-@imports.command()
-def instructions(
+@imports.command("instructions")
+def import_instructions(
     *, source: From = None, project: Into = None, dry_run: DryRun = False, as_json: AsJson = False
 ) -> None:
     """Take over CLAUDE.md and AGENTS.md of this folder, of those above it and of your home, with what they import.
@@ -129,13 +124,13 @@ def instructions(
         raise Failure(f"{folder} is no folder", "--from names the project's folder")
     hub = nouns_hub.connected()
     target = find_project(hub, client_home(), wanted=project, folder=str(folder), dry_run=dry_run)
-    found = list(taking_in_instructions.memories(folder, user_home()))
-    part = Part(target, found, taking_in_instructions.covers, len(found))
-    _take(hub, taking_in_instructions.PROGRAM, [part], dry_run=dry_run, as_json=as_json)
+    found = list(instructions.memories(folder, user_home()))
+    part = Part(target, found, instructions.covers, len(found))
+    _take(hub, instructions.PROGRAM, [part], dry_run=dry_run, as_json=as_json)
 
 
 @imports.command("claude-mem")
-def claude_mem(
+def import_claude_mem(
     *,
     source: From = None,
     project: Into = None,
@@ -152,8 +147,8 @@ def claude_mem(
     Example: worklore import claude-mem --name acme --project acme-network
     """
     hub = nouns_hub.connected()
-    with taking_in_claude_mem.opened(source) as database:
-        chosen = taking_in_claude_mem.chosen(database, name or [], is_one=project is not None)
+    with claude_mem.opened(source) as database:
+        chosen = claude_mem.chosen(database, name or [], is_one=project is not None)
         parts: list[Part] = []
         for each in chosen:
             target = _of_name(hub, each, project, dry_run=dry_run)
@@ -162,9 +157,9 @@ def claude_mem(
                     f"{each}: there is no project of that name here; import it with --name '{each}' --project ID"
                 )
                 continue
-            found = taking_in_claude_mem.memories(database, each)
+            found = claude_mem.memories(database, each)
             parts.append(Part(target, found, database.covers(each), database.count(each)))
-        _take(hub, taking_in_claude_mem.PROGRAM, parts, dry_run=dry_run, as_json=as_json)
+        _take(hub, claude_mem.PROGRAM, parts, dry_run=dry_run, as_json=as_json)
 
 
 def _of_name(hub: Records, name: str, wanted: str | None, *, dry_run: bool) -> Project | None:
@@ -180,22 +175,22 @@ def _of_name(hub: Records, name: str, wanted: str | None, *, dry_run: bool) -> P
 
 
 @imports.command("basic-memory")
-def basic_memory(
+def import_basic_memory(
     *, source: From = None, project: Into = None, dry_run: DryRun = False, as_json: AsJson = False
 ) -> None:
     """Take over the notes of a basic-memory folder, by default those of ~/basic-memory.
 
     Example: worklore import basic-memory --from ~/notes --project acme
     """
-    folder = taking_in_basic_memory.folder_of(source)
+    folder = basic_memory.folder_of(source)
     hub = nouns_hub.connected()
     target = find_project(hub, client_home(), wanted=project, folder=str(Path.cwd()), dry_run=dry_run)
-    part = Part(target, taking_in_basic_memory.memories(folder), taking_in_basic_memory.covering(folder))
-    _take(hub, taking_in_basic_memory.PROGRAM, [part], dry_run=dry_run, as_json=as_json)
+    part = Part(target, basic_memory.memories(folder), basic_memory.covering(folder))
+    _take(hub, basic_memory.PROGRAM, [part], dry_run=dry_run, as_json=as_json)
 
 
-@imports.command()
-def mem0(*, source: From = None, project: Into = None, dry_run: DryRun = False, as_json: AsJson = False) -> None:
+@imports.command("mem0")
+def import_mem0(*, source: From = None, project: Into = None, dry_run: DryRun = False, as_json: AsJson = False) -> None:
     """Take over memories of mem0 from a JSON file with what its get_all or its export gave.
 
     Example: worklore import mem0 --from memories.json --project acme
@@ -203,11 +198,11 @@ def mem0(*, source: From = None, project: Into = None, dry_run: DryRun = False, 
     if source is None:
         raise typer.BadParameter("--from names the file with what get_all gave")
     file = source.expanduser().absolute()
-    entries = taking_in_mem0.read(file)
+    entries = mem0.read(file)
     hub = nouns_hub.connected()
     target = find_project(hub, client_home(), wanted=project, folder=str(Path.cwd()), dry_run=dry_run)
-    part = Part(target, taking_in_mem0.memories(file, entries), lambda _, of: of == str(file), len(entries))
-    _take(hub, taking_in_mem0.PROGRAM, [part], dry_run=dry_run, as_json=as_json)
+    part = Part(target, mem0.memories(file, entries), lambda _, of: of == str(file), len(entries))
+    _take(hub, mem0.PROGRAM, [part], dry_run=dry_run, as_json=as_json)
 
 
 hub_process.add_command(imports, ("import", "netbox"), "Clients, sites, hosts, networks and services of a NetBox dump.")

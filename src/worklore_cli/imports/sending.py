@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from worklore_cli.catalog import noun
+from worklore_cli.imports.memory import Found, Unread
 from worklore_cli.nouns_hub import Records
-from worklore_cli.taking_in_memory import Found, Unread
 from worklore_client.identity import identity
 
 BATCH = 200

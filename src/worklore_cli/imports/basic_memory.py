@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from worklore_cli.failure import Failure
-from worklore_cli.taking_in_memory import (
+from worklore_cli.imports.memory import (
     Found,
     Memory,
     Unread,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from worklore_cli.failure import Failure
-from worklore_cli.taking_in_memory import Found, Memory, Unread, moment
+from worklore_cli.imports.memory import Found, Memory, Unread, moment
 
 PROGRAM = "mem0"
 LARGEST = 64 * 1024 * 1024

@@ -14,8 +14,8 @@ from typing import Any, cast
 from urllib.parse import quote
 
 from worklore_cli.failure import Failure
+from worklore_cli.imports.memory import Found, Memory, Unread, moment
 from worklore_cli.machine import fingerprint
-from worklore_cli.taking_in_memory import Found, Memory, Unread, moment
 from worklore_client.config import user_home
 
 PROGRAM = "claude-mem"

@@ -11,10 +11,10 @@ from typing import Any
 
 from worklore_cli import capturing, nouns_hub
 from worklore_cli.failure import Failure
+from worklore_cli.imports.auto_memory import encoded, folder_of
+from worklore_cli.imports.memory import Unread, files_below, folder_at
+from worklore_cli.imports.sending import find_project
 from worklore_cli.nouns_hub import Records
-from worklore_cli.taking_in_auto_memory import encoded, folder_of
-from worklore_cli.taking_in_memory import Unread, files_below, folder_at
-from worklore_cli.taking_in_sending import find_project
 from worklore_client.adapters import BY_NAME
 from worklore_client.flush import subagents_of
 from worklore_client.wire import HubRefused
