@@ -35,7 +35,7 @@ SAID: Final = ("category", "title", "dense_content", "tags")
 """What a snippet says; all else tells where it is from."""
 
 
-class Kept(WireModel):
+class ImportedMemory(WireModel):
     """What another program has kept."""
 
     key: Annotated[str, Field(min_length=1, max_length=500), Clean]
@@ -59,7 +59,7 @@ class Batch(WireModel):
 
     project_id: uuid.UUID
     program: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]{0,49}$"), Clean]
-    memories: Annotated[list[Kept], Field(min_length=1, max_length=MOST)]
+    memories: Annotated[list[ImportedMemory], Field(min_length=1, max_length=MOST)]
 
 
 class TakenIn(WireModel):
@@ -107,7 +107,9 @@ def _is_left(held: ContextSnippet, written: datetime | None) -> bool:
     return edited(SAID, {name: getattr(held, name) for name in (*SAID, "captured_digest")})
 
 
-def _write(ctx: Context, held: ContextSnippet, kept: Kept, project: Project, before: Mapping[str, Any]) -> None:
+def _write(
+    ctx: Context, held: ContextSnippet, kept: ImportedMemory, project: Project, before: Mapping[str, Any]
+) -> None:
     said = [kept.title, kept.text, kept.tags, kept.source]
     title, text, tags, file = received(ctx, said, client_id=project.client_id, session_id=None)
     content = {
