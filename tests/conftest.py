@@ -7,8 +7,9 @@ tests give their records names of their own and look only at those.
 """
 
 import os
-import secrets
 import ssl
+import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -23,11 +24,9 @@ import pytest
 import structlog
 import uvicorn
 from hypothesis import settings
-from sqlalchemy import create_engine, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import NullPool
 
+from tests.databases import ALL, SERVERS, Templates, drop_database, drop_leftovers, make_database, why_absent
 from tests.inprocess import InProcess
 from worklore.app import Hub, build
 from worklore.identity.machine import Machine
@@ -40,12 +39,6 @@ from worklore.kernel.settings import Settings
 from worklore.kernel.transaction import Database
 from worklore.kernel.types import uuid7
 
-SERVERS = {
-    "mariadb": ("WORKLORE_TEST_MARIADB_URL", "mariadb://root@127.0.0.1:3306/"),
-    "postgresql": ("WORKLORE_TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/postgres"),
-}
-ALL = ("sqlite", *SERVERS)
-PREFIX = "worklore_test_"
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Unused, for hubs under test speak plain HTTP; made once, since a client that makes its own takes 40 ms for it."""
 
@@ -53,41 +46,31 @@ NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 settings.register_profile("worklore", deadline=None)
 settings.load_profile("worklore")
 
-# The many processes that tests start find what the first has compiled, as they do where the hub is installed.
+# The many processes that tests start find what the first has compiled, as they do where the hub is installed; and so
+# does the next run, of the tests themselves.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+
+def memory() -> str | None:
+    """A folder in memory with room, where files may be run. No test cuts the power, so none need wait for a disk."""
+    folder = Path("/dev/shm")  # noqa: S108 - pytest makes a folder of its own there
+    if not os.access(folder, os.W_OK):
+        return None
+    found = os.statvfs(folder)
+    return None if found.f_flag & os.ST_NOEXEC or found.f_bavail * found.f_frsize < ROOM else str(folder)
+
+
+ROOM = 4 << 30
+if "TMPDIR" not in os.environ and (found := memory()) is not None:
+    os.environ["TMPDIR"] = tempfile.tempdir = found
 
 
 # --- which databases there are --------------------------------------------------------------------------------------
 
 
-def server_url(name: str) -> URL:
-    variable, default = SERVERS[name]
-    return understood(os.environ.get(variable) or default)
-
-
-def run_on_server(name: str, *statements: str) -> list[Any]:
-    """Statements outside a transaction, on the server's own database; the rows of the last."""
-    engine = create_engine(
-        server_url(name), poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": 3}
-    )
-    rows: list[Any] = []
-    with engine.connect() as connection:
-        for statement in statements:
-            result = connection.execute(text(statement))
-            rows = list(result) if result.returns_rows else []
-    return rows
-
-
-def why_absent(name: str) -> str | None:
-    """None for a server that answers, otherwise the reason why it cannot be used."""
-    try:
-        run_on_server(name, "SELECT 1")
-    except SQLAlchemyError as error:
-        return str(getattr(error, "orig", error)).strip().splitlines()[0]
-    return None
-
-
 ABSENT = pytest.StashKey[dict[str, str]]()
+TEMPLATES = pytest.StashKey[Templates]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -101,6 +84,7 @@ def pytest_configure(config: pytest.Config) -> None:
     given = getattr(config, "workerinput", None)
     if given is not None:
         config.stash[ABSENT] = given["absent"]
+        config.stash[TEMPLATES] = Templates(Path(given["templates"]), given["run"])
         return
     absent = {name: reason for name in SERVERS if (reason := why_absent(name)) is not None}
     config.stash[ABSENT] = absent
@@ -110,12 +94,19 @@ def pytest_configure(config: pytest.Config) -> None:
             raise pytest.UsageError(f"WORKLORE_REQUIRE_DATABASES names {name}; there are {', '.join(ALL)}.")
         if name in absent:
             raise pytest.UsageError(f"{name} is required and does not answer ({SERVERS[name][0]}): {absent[name]}")
+    config.stash[TEMPLATES] = Templates(Path(tempfile.mkdtemp(prefix="worklore-templates-")), os.getpid())
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput") and TEMPLATES in config.stash:
+        config.stash[TEMPLATES].drop()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """The workers of xdist are told what was found, so that all collect the same tests."""
-    node.workerinput["absent"] = node.config.stash[ABSENT]
+    templates = node.config.stash[TEMPLATES]
+    node.workerinput.update(absent=node.config.stash[ABSENT], templates=str(templates.folder), run=templates.run)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -138,29 +129,6 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 # --- databases of this process --------------------------------------------------------------------------------------
 
 
-def make_database(name: str) -> URL:
-    """A new, empty database on a server; its name tells which process made it."""
-    database = f"{PREFIX}{os.getpid()}_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_{secrets.token_hex(3)}"
-    extra = " TEMPLATE template0 ENCODING 'UTF8'" if name == "postgresql" else ""
-    run_on_server(name, f"CREATE DATABASE {database}{extra}")
-    return server_url(name).set(database=database)
-
-
-def drop_database(name: str, database: str) -> None:
-    force = " WITH (FORCE)" if name == "postgresql" else ""
-    run_on_server(name, f"DROP DATABASE IF EXISTS {database}{force}")
-
-
-def drop_leftovers(name: str) -> None:
-    """Databases of test runs on this machine that were killed."""
-    if server_url(name).host not in {None, "127.0.0.1", "localhost", "::1"}:
-        return
-    listing = "SELECT datname FROM pg_database" if name == "postgresql" else "SHOW DATABASES"
-    for (database,) in run_on_server(name, listing):
-        if database.startswith(PREFIX) and not Path(f"/proc/{database.split('_')[2]}").exists():
-            drop_database(name, database)
-
-
 @pytest.fixture
 def database_url(dialect: str, tmp_path: Path) -> Iterator[URL]:
     """An empty database for one test alone."""
@@ -171,6 +139,21 @@ def database_url(dialect: str, tmp_path: Path) -> Iterator[URL]:
     try:
         yield url
     finally:
+        drop_database(dialect, url.database or "")
+
+
+@pytest.fixture(scope="session")
+def templates(pytestconfig: pytest.Config) -> Templates:
+    """Where databases with the schema are copied from."""
+    return pytestconfig.stash[TEMPLATES]
+
+
+@pytest.fixture
+def schema_url(dialect: str, templates: Templates, tmp_path: Path) -> Iterator[URL]:
+    """A database with the schema and nothing else for one test alone."""
+    url = templates.copied(dialect, tmp_path / "schema.db")
+    yield url
+    if dialect != "sqlite":
         drop_database(dialect, url.database or "")
 
 
@@ -279,7 +262,7 @@ def serve(url: URL, folder: Path) -> Iterator[TestHub]:
 
 
 @pytest.fixture(scope="session")
-def hubs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], TestHub]]:
+def hubs(templates: Templates, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], TestHub]]:
     """The hub of this process on a database by name, started when first asked for."""
     running: dict[str, tuple[Iterator[TestHub], TestHub, URL]] = {}
 
@@ -288,7 +271,7 @@ def hubs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], T
             folder = tmp_path_factory.mktemp(name)
             if name != "sqlite":
                 drop_leftovers(name)
-            url = understood(f"sqlite:///{folder / 'hub.db'}") if name == "sqlite" else make_database(name)
+            url = templates.copied(name, folder / "hub.db")
             life = serve(url, folder)
             running[name] = (life, next(life), url)
         return running[name][1]

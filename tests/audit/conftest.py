@@ -1,6 +1,5 @@
 """Databases whose change audit is chained, and the means to change it as whoever has their password could."""
 
-import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -12,17 +11,17 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.engine import URL
 
-from tests.conftest import drop_database, make_database, unique
+from tests.conftest import unique
+from tests.databases import Templates, drop_database
 from worklore.clients.client import Client, ClientType
 from worklore.identity.keys import HubKey, load_key
 from worklore.kernel import types
 from worklore.kernel.audit import CHAINS
 from worklore.kernel.chain import Chains
 from worklore.kernel.context import Context
-from worklore.kernel.db import database_url as understood
 from worklore.kernel.epoch import ensure_epoch
 from worklore.kernel.transaction import Database
-from worklore.ops import audit_chain, audit_witness, migrate
+from worklore.ops import audit_chain, audit_witness
 from worklore.ops.audit_chain import Checkpoint
 from worklore.ops.audit_verify import Verdict, verify
 
@@ -39,7 +38,6 @@ class Chained:
         self.file = folder / audit_chain.CHECKPOINT_FILE
         self.key: HubKey = load_key(folder / audit_chain.KEY_FILE, create=True)
         self.database = Database(url)
-        migrate.upgrade(self.database)
         self.database.write(ensure_epoch)
         self.chains: Chains | None = None
         self.unguarded: set[str] = set()
@@ -105,10 +103,10 @@ def at(nanoseconds: int) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def everywhere(dialect: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chained]:
+def everywhere(dialect: str, templates: Templates, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chained]:
     """On each database found: with three entries from before there were chains."""
     folder = tmp_path_factory.mktemp(f"audit-{dialect}")
-    url = understood(f"sqlite:///{folder / 'hub.db'}") if dialect == "sqlite" else make_database(dialect)
+    url = templates.copied(dialect, folder / "hub.db")
     made = Chained(url, folder)
     for _ in range(3):
         made.add()
@@ -119,20 +117,16 @@ def everywhere(dialect: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         drop_database(dialect, url.database or "")
 
 
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite file with the schema."""
-    folder = tmp_path_factory.mktemp("audit-template")
-    made = Chained(understood(f"sqlite:///{folder / 'hub.db'}"), folder)
+@pytest.fixture
+def unchained(templates: Templates, tmp_path: Path) -> Iterator[Chained]:
+    """On SQLite, for one test alone, before there are chains."""
+    made = Chained(templates.copied("sqlite", tmp_path / "hub.db"), tmp_path)
+    yield made
     made.close()
-    return folder / "hub.db"
 
 
 @pytest.fixture
-def chained(template: Path, tmp_path: Path) -> Iterator[Chained]:
+def chained(unchained: Chained) -> Chained:
     """On SQLite, for one test alone."""
-    shutil.copyfile(template, tmp_path / "hub.db")
-    made = Chained(understood(f"sqlite:///{tmp_path / 'hub.db'}"), tmp_path)
-    made.begin()
-    yield made
-    made.close()
+    unchained.begin()
+    return unchained

@@ -14,13 +14,13 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from tests.audit.test_witness import touch
-from tests.conftest import TestHub, drop_database, make_database, run_on_server, serve, unique
+from tests.conftest import TestHub, serve, unique
+from tests.databases import Templates, drop_database, run_on_server
 from worklore.kernel.audit import Tombstone, micros
 from worklore.kernel.context import Context
 from worklore.kernel.nodes import AuditCheckpoint, AuditCut
 from worklore.kernel.transaction import Database
 from worklore.kernel.types import utcnow, uuid7
-from worklore.ops import migrate
 from worklore.ops.api_audit import ApiAuditEntry
 from worklore.ops.audit_grants import RIGHTS, statements
 
@@ -96,17 +96,16 @@ def a_user(dialect: str, url: URL) -> Iterator[tuple[str, URL]]:
 
 
 def test_with_the_rights_that_are_documented_a_hub_works_and_cannot_change_its_audit(
-    dialect: str, tmp_path: Path
+    dialect: str, templates: Templates, tmp_path: Path
 ) -> None:
     if dialect == "sqlite":  # it has no users; its file has an owner
         file = tmp_path / "hub.db"
         Database(f"sqlite:///{file}").close()
         assert file.stat().st_mode & 0o077 == 0
         return
-    url = make_database(dialect)
+    url = templates.copied(dialect, tmp_path)
     try:
         owner = Database(url)
-        migrate.upgrade(owner)
         with a_user(dialect, url) as (user, theirs):
             with owner.writing.begin() as connection:
                 tables = inspect(connection).get_table_names()

@@ -1,10 +1,8 @@
 """Old entries are handed out and taken away; what is left verifies from there, and nothing else can be taken."""
 
 import json
-import shutil
 import stat
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -19,7 +17,6 @@ from tests.audit.conftest import BEGUN, Chained, at
 from tests.audit.test_hub import audit
 from tests.audit.test_witness import CREDENTIALS, TOUCHES, ask, credential, renew, touch
 from worklore.kernel.audit import AuditEntry
-from worklore.kernel.db import database_url as understood
 from worklore.kernel.errors import ConflictError
 from worklore.kernel.nodes import AuditCut
 from worklore.ops import audit_prune
@@ -49,16 +46,13 @@ def age(made: Chained) -> Chained:
 
 
 @pytest.fixture
-def aged(template: Path, tmp_path: Path) -> Iterator[Chained]:
+def aged(unchained: Chained) -> Chained:
     """On SQLite alone."""
-    shutil.copyfile(template, tmp_path / "hub.db")
-    made = age(Chained(understood(f"sqlite:///{tmp_path / 'hub.db'}"), tmp_path))
-    yield made
-    made.close()
+    return age(unchained)
 
 
-def test_on_each_database(database_url: URL, tmp_path: Path) -> None:
-    made = Chained(database_url, tmp_path)
+def test_on_each_database(schema_url: URL, tmp_path: Path) -> None:
+    made = Chained(schema_url, tmp_path)
     try:
         age(made)
         nothing_goes_that_was_not_cut(made, "DELETE FROM audit_log WHERE seq = 1")

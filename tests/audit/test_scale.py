@@ -35,15 +35,15 @@ def write(ctx: Context, number: int) -> None:
     kernel_audit._append(ctx.session, made)
 
 
-def test_many_entries_without_a_false_alarm_and_in_flat_memory(database_url: URL, tmp_path: Path) -> None:
-    made = Chained(database_url, tmp_path)
+def test_many_entries_without_a_false_alarm_and_in_flat_memory(schema_url: URL, tmp_path: Path) -> None:
+    made = Chained(schema_url, tmp_path)
     made.begin()
     with ThreadPoolExecutor(WRITERS) as pool:
         for number, _ in enumerate(pool.map(made.database.write, [partial(write, number=n) for n in range(units())])):
             if number % 100 == 0:
                 made.checkpoint()
     made.close()
-    url = database_url.render_as_string(hide_password=False)
+    url = schema_url.render_as_string(hide_password=False)
     verdict, used = verified(tmp_path, url)
     speed = f"{verdict['per_second']:,} entries a second in {verdict['seconds']} s, {used} MiB"
     print(f"{made.database.dialect}: {verdict['records']:,} entries in {verdict['chains']} chains, {speed}")  # noqa: T201 - the figure

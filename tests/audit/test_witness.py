@@ -2,13 +2,11 @@
 
 import os
 import random
-import shutil
 import time
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +16,7 @@ from tests.audit.conftest import Chained, at
 from tests.conftest import unique
 from worklore.kernel.audit import CODES, AuditEntry, covered, unaudited
 from worklore.kernel.context import Context
-from worklore.kernel.db import Base, database_url
+from worklore.kernel.db import Base
 from worklore.kernel.types import uuid7
 from worklore.ops.api_audit import ApiAuditEntry, Journal, Mover, line
 from worklore.ops.audit_verify import State, Verdict
@@ -198,9 +196,8 @@ def test_a_touch_whose_codes_are_taken_away_is_missed(chained: Chained) -> None:
     assert [(broken.table, broken.field) for broken in verdict.breaks] == [(TOUCHES.name, "unwitnessed")]
 
 
-def test_touches_from_before_there_were_witnesses_are_covered(template: Path, tmp_path: Path) -> None:
-    shutil.copyfile(template, tmp_path / "hub.db")
-    made = Chained(database_url(f"sqlite:///{tmp_path / 'hub.db'}"), tmp_path)
+def test_touches_from_before_there_were_witnesses_are_covered(unchained: Chained) -> None:
+    made = unchained
     keys = made.database.write(partial(touch, count=3))
     made.begin()
     made.database.write(partial(touch, count=1))
@@ -215,7 +212,6 @@ def test_touches_from_before_there_were_witnesses_are_covered(template: Path, tm
             connection.execute(changed)
             assert "unwitnessed" in {broken.field for broken in made.verify(connection).breaks}
             connection.rollback()
-    made.close()
 
 
 # --- requests -------------------------------------------------------------------------------------------------------

@@ -21,7 +21,8 @@ from sqlalchemy.pool import NullPool
 
 from tests.canaries.planted import Finder, Planter
 from tests.client.commands import Technician
-from tests.conftest import NO_TLS, run_on_server
+from tests.conftest import NO_TLS
+from tests.databases import run_on_server
 from worklore.ops.backups import opened
 from worklore.ops.sealed_file import read_head
 from worklore_client.config import Config, save

@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy.engine import URL
 
 import worklore_cli
-from tests.conftest import drop_database, make_database, unique
+from tests.conftest import unique
+from tests.databases import Templates, drop_database
 from tests.faults.campaign import replay
 from tests.faults.rig import Done, HubProcess, Station, Window
 from tests.faults.samples import write_samples
@@ -81,13 +82,11 @@ def own_hub(tmp_path: Path) -> Iterator[Callable[..., HubProcess]]:
 
 
 @pytest.fixture
-def server_database(dialect: str) -> Iterator[URL | None]:
-    """An empty database on each server; None for SQLite, whose file the hub makes itself."""
+def server_database(dialect: str, templates: Templates, tmp_path: Path) -> Iterator[URL | None]:
+    """A database with the schema on each server; None for SQLite, whose file the hub makes itself."""
     if dialect == "sqlite":
         yield None
         return
-    url = make_database(dialect)
-    try:
-        yield url
-    finally:
-        drop_database(dialect, url.database or "")
+    url = templates.copied(dialect, tmp_path)
+    yield url
+    drop_database(dialect, url.database or "")

@@ -5,7 +5,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.conftest import drop_database, make_database, serve
+from tests.conftest import serve
+from tests.databases import drop_database, make_database
 from tests.fuzz.campaign import Findings, campaign
 from worklore.kernel.db import database_url
 

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 
-from tests.conftest import run_on_server
+from tests.databases import run_on_server
 from worklore.kernel.access import SYSTEM
 from worklore.kernel.context import Context, ReadContext
 from worklore.kernel.transaction import Database

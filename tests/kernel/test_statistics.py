@@ -5,12 +5,12 @@ from pathlib import Path
 
 from sqlalchemy import insert, select
 
+from tests.databases import Templates
 from worklore.kernel.access import SYSTEM
 from worklore.kernel.audit import unaudited
 from worklore.kernel.context import Context
 from worklore.kernel.transaction import Database
 from worklore.kernel.types import uuid7
-from worklore.ops import migrate
 from worklore.trail.command import CommandRun
 from worklore.work.session import WorkSession
 
@@ -39,10 +39,9 @@ def sorts(database: Database) -> bool:
     return any("TEMP B-TREE" in row[3] for row in plan)
 
 
-def test_a_page_is_read_in_order_once_the_rows_are_counted(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path / 'own.db'}")
+def test_a_page_is_read_in_order_once_the_rows_are_counted(templates: Templates, tmp_path: Path) -> None:
+    database = Database(templates.copied("sqlite", tmp_path / "own.db"))
     try:
-        migrate.upgrade(database)
         database.write(fill)
         assert sorts(database), "SQLite needs no statistics for this any more; then drop them"
         database.renew_statistics()

@@ -23,7 +23,6 @@ from worklore.memory.remembered import index_records
 from worklore.memory.snippet import ContextSnippet, SnippetCategory
 from worklore.memory.vector import MemoryVector, embed_memory
 from worklore.memory.window import MemoryWindow
-from worklore.ops import migrate
 from worklore.work.project import Project
 
 
@@ -328,10 +327,9 @@ def test_what_was_superseded_comes_behind_and_says_so(place: Place, machine_api:
     assert place.ask(asked, kinds=["turn"])[0]["id"] == old["id"]
 
 
-def test_what_is_derived_is_made_anew_and_goes_on_where_it_was(database_url: URL) -> None:
-    own = Database(database_url)
+def test_what_is_derived_is_made_anew_and_goes_on_where_it_was(schema_url: URL) -> None:
+    own = Database(schema_url)
     try:
-        migrate.upgrade(own)
 
         def fill(ctx: Context) -> None:
             client = Client(id=uuid7(), name="Example", type=ClientType.msp_client)

@@ -48,10 +48,15 @@ def found(database: Database) -> Fingerprint:
 
 
 @pytest.mark.slow
-def test_up_and_down_and_up_again_is_the_same_schema_and_that_of_the_classes(database_url: URL, dialect: str) -> None:
+def test_up_and_down_and_up_again_is_the_same_schema_and_that_of_the_classes(
+    database_url: URL, schema_url: URL, dialect: str
+) -> None:
     with opened(database_url) as database:
         migrate.upgrade(database)
         first = found(database)
+        with opened(schema_url) as copy:  # what the other tests run on
+            assert migrate.state(copy).is_current
+            assert differences(found(copy), first) == []
         migrate.downgrade(database, "base")
         with database.writing.connect() as connection:
             left = [name for (name,) in connection.execute(text(LEFTOVERS[dialect])) if "alembic_version" not in name]

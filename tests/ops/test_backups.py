@@ -15,7 +15,8 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL
 
 from tests.conformance.rows import Rows
-from tests.conftest import PREFIX, TestHub, drop_database, run_on_server, serve, server_url, unique
+from tests.conftest import TestHub, serve, unique
+from tests.databases import PREFIX, drop_database, run_on_server, server_url
 from tests.memory.transcripts import conversation, folder, piece
 from worklore.clients.client import Client, ClientType
 from worklore.identity.token import TokenKind

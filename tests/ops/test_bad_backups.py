@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from sqlalchemy.engine import URL
 
-from tests.conftest import PREFIX, TestHub, drop_database, run_on_server, server_url, unique
+from tests.conftest import TestHub, unique
+from tests.databases import PREFIX, Templates, drop_database, run_on_server, server_url
 from tests.ops.test_backups import SECRET, facts, refusal, rules_of
 from worklore.kernel.db import database_url as understood
-from worklore.kernel.transaction import Database
-from worklore.ops import migrate, sealed_file
+from worklore.ops import sealed_file
 from worklore.ops.backup import BackupType, VerificationStatus
 from worklore.ops.backup_note import described, found
 from worklore.ops.backups import check, make, manifest
@@ -30,13 +30,9 @@ Part = Callable[[bytes], bytes]
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> URL:
+def small(templates: Templates, tmp_path_factory: pytest.TempPathFactory) -> URL:
     """A SQLite database with the schema and little else, that nobody has open."""
-    url = understood(f"sqlite:///{tmp_path_factory.mktemp('small') / 'small.db'}")
-    database = Database(url)
-    migrate.upgrade(database)
-    database.close()
-    return url
+    return templates.copied("sqlite", tmp_path_factory.mktemp("small") / "small.db")
 
 
 def head_and_body(path: Path) -> tuple[bytes, bytes]:

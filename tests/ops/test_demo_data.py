@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from tests.conftest import TestHub, drop_database, make_database, serve
+from tests.conftest import TestHub, serve
+from tests.databases import Templates, drop_database
 from worklore.kernel.access import SYSTEM
 from worklore.kernel.audit import AuditEntry
 from worklore.kernel.context import Context
-from worklore.kernel.db import Base, database_url
+from worklore.kernel.db import Base
 from worklore.kernel.errors import ConflictError
 from worklore.kernel.resource import Verb
 from worklore.kernel.transaction import Database, Operation
@@ -48,9 +49,9 @@ class Filled:
 
 
 @pytest.fixture(scope="module")
-def filled(dialect: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
+def filled(dialect: str, templates: Templates, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
     folder = tmp_path_factory.mktemp(f"demo-{dialect}")
-    url = database_url(f"sqlite:///{folder / 'demo.db'}") if dialect == "sqlite" else make_database(dialect)
+    url = templates.copied(dialect, folder / "demo.db")
     life = serve(url, folder)
     hub = next(life)
     made_by_a_hub = stored(hub.database).keys()

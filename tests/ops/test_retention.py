@@ -24,7 +24,6 @@ from worklore.kernel.query import understand
 from worklore.kernel.transaction import Database
 from worklore.kernel.types import iso, utcnow, uuid7
 from worklore.memory.injection import Injection
-from worklore.ops import migrate
 from worklore.ops.api_audit import ApiAuditEntry
 from worklore.ops.retention import BATCH, SIGN_IN_DAYS, TOKEN_DAYS, expire, kept
 from worklore.work.session import WorkSession
@@ -36,9 +35,8 @@ NEW = utcnow() - timedelta(days=DAYS - 1)
 
 
 @pytest.fixture
-def own(database_url: URL) -> Iterator[Database]:
-    database = Database(database_url)
-    migrate.upgrade(database)
+def own(schema_url: URL) -> Iterator[Database]:
+    database = Database(schema_url)
     yield database
     database.close()
 

@@ -205,11 +205,11 @@ def test_what_a_dead_process_left_is_taken_in_once(database: Database, tmp_path:
 
 
 @pytest.fixture
-def serving(tmp_path: Path, database_url: URL) -> Iterator[tuple[dict[str, Any], subprocess.Popen[bytes]]]:
+def serving(tmp_path: Path, schema_url: URL) -> Iterator[tuple[dict[str, Any], subprocess.Popen[bytes]]]:
     """A hub as a process, and what it told when it was ready."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("WORKLORE_", "XDG_"))}
     kept |= {"HOME": str(tmp_path), "WORKLORE_CONFIG": str(tmp_path / "none.env")}
-    kept |= {"WORKLORE_DATABASE_URL": database_url.render_as_string(hide_password=False)}
+    kept |= {"WORKLORE_DATABASE_URL": schema_url.render_as_string(hide_password=False)}
     ready = tmp_path / "ready"
     command = [sys.executable, "-m", "worklore", "serve", "--port", "0", "--data", str(tmp_path / "data")]
     process = subprocess.Popen([*command, "--ready-file", str(ready)], env=kept)
@@ -240,7 +240,7 @@ def ask_until_killed(url: str, token: str, answered: list[str]) -> None:
             answered.append(key)
 
 
-def test_no_answered_request_is_lost_to_kill_9(serving: Any, database_url: URL, tmp_path: Path) -> None:
+def test_no_answered_request_is_lost_to_kill_9(serving: Any, schema_url: URL, tmp_path: Path) -> None:
     told, process = serving
     machine = {"hostname": "bench-01", "machine_fingerprint": "0123456789abcdef"}
     code = {"code": told["setup_code"], "machine": machine}
@@ -258,7 +258,7 @@ def test_no_answered_request_is_lost_to_kill_9(serving: Any, database_url: URL, 
         caller.join()
     process.wait()
     assert list((tmp_path / "data" / "api-audit").glob("*.jsonl")), "it was killed with lines that were no rows yet"
-    hub = build(Settings(data=tmp_path / "data", database_url=database_url.render_as_string(hide_password=False)))
+    hub = build(Settings(data=tmp_path / "data", database_url=schema_url.render_as_string(hide_password=False)))
     try:
         hub.requests.start()
         hub.requests.stop()

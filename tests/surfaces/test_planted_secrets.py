@@ -36,8 +36,8 @@ FORMS: dict[str, Callable[[str], bytes]] = {
 
 
 @pytest.fixture
-def rig(database_url: URL, tmp_path: Path) -> Iterator[Rig]:
-    made = Rig(tmp_path, database_url)
+def rig(schema_url: URL, tmp_path: Path) -> Iterator[Rig]:
+    made = Rig(tmp_path, schema_url)
     try:
         yield made
     finally:

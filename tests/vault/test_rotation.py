@@ -69,10 +69,10 @@ def own_client(hub: Hub) -> uuid.UUID:
     return hub.database.write(work)
 
 
-def test_a_key_follows_another_while_the_hub_runs(database_url: URL, tmp_path: Path) -> None:
+def test_a_key_follows_another_while_the_hub_runs(schema_url: URL, tmp_path: Path) -> None:
     old, new = new_key(), new_key()
     both = Keyring({key.id: key for key in (old, new)}, "both")
-    url = database_url.render_as_string(hide_password=False)
+    url = schema_url.render_as_string(hide_password=False)
     hub = build(Settings(data=tmp_path, database_url=url, vault_keys=f"{old.line()} {new.line()}"))
     try:
         places = [Place(own_client(hub), "credentials", uuid7(), "password_encrypted") for _ in range(5)]

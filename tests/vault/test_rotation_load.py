@@ -258,7 +258,7 @@ def rings() -> tuple[VaultKeyBytes, VaultKeyBytes]:
 
 @pytest.mark.slow
 def test_a_key_is_changed_under_load(
-    database_url: URL,
+    schema_url: URL,
     dialect: str,
     tmp_path: Path,
     rings: tuple[VaultKeyBytes, VaultKeyBytes],
@@ -266,7 +266,7 @@ def test_a_key_is_changed_under_load(
 ) -> None:
     old, new = rings
     write_keyring(tmp_path / "keyring", [old, new])
-    for hub in serve(database_url, tmp_path):
+    for hub in serve(schema_url, tmp_path):
         found_by_commands(hub.hub.settings, monkeypatch)
         hub.hub.watch.start()
         passwords = hub.database.write(fill)
@@ -301,7 +301,7 @@ def test_a_key_is_changed_under_load(
         told = {"database": dialect, "credentials": len(passwords), "seconds": round(seconds, 1), **done}
         print(json.dumps(told))  # noqa: T201 - with pytest -s
         passwords = {key: secret for caller in callers for key, secret in caller.passwords.items()}
-    hub_again(database_url, tmp_path, new, passwords)
+    hub_again(schema_url, tmp_path, new, passwords)
 
 
 def clients_of(hub: TestHub) -> list[uuid.UUID]:
