@@ -380,7 +380,7 @@ def test_notes_of_basic_memory(kim: Technician, tmp_path: Path) -> None:
     source = ("basic-memory", "--from", str(folder))
     assert take(kim, *source) == {"created": 1}
     assert take(kim, *source) == {"unchanged": 1}
-    [item] = items(kim, "which tunnels does dibbler use")
+    [item, *_] = items(kim, "which tunnels does dibbler use")
     assert (item["author"], item["time"]) == ("basic-memory, acme.md", "2026-01-05T09:00:00.000000Z")
     assert "depends_on [[Dibbler firewall]]" in item["text"]
     snippet = kim("snippet", "show", item["record"], "--json").json
@@ -520,7 +520,7 @@ def test_claude_mems_database_in_an_old_form(kim: Technician, place: Path, tmp_p
     path = database(tmp_path / "old.db", OLD, observations=rows)
     project = project_of(kim, place)
     assert take(kim, "claude-mem", "--from", str(path), "--project", project) == {"created": 1}
-    [item] = items(kim, "mulgara mail server")
+    [item, *_] = items(kim, "mulgara mail server")
     assert kim("snippet", "show", item["record"], "--json").json["category"] == "decision"
 
 

@@ -15,7 +15,7 @@ from tests.memory.test_trail import session_of
 from tests.memory.transcripts import folder, piece
 from worklore.identity.roles import Role
 from worklore.kernel.access import SYSTEM
-from worklore.memory.warn.learn import study_news
+from worklore.memory.warn.learn import study
 from worklore.work.news import waiting
 
 REASON = {"reason": "the client asked for it"}
@@ -37,13 +37,13 @@ def everywhere(hub: TestHub, word: str) -> dict[str, int]:
     return found
 
 
-def study_all(hub: TestHub) -> None:
-    """Learn from every session that waits: those of other tests may come first."""
-    while True:
-        with hub.database.read(SYSTEM) as ctx:
-            if not waiting(ctx, 1):
-                return
-        study_news(hub.database, {})
+def learn_from(hub: TestHub, *sessions: dict[str, Any]) -> None:
+    """Learn from sessions that wait, and leave those of other tests."""
+    keys = {uuid.UUID(session["id"]) for session in sessions}
+    with hub.database.read(SYSTEM) as ctx:
+        found = [news for news in waiting(ctx, 100_000) if news.session_id in keys]
+    for news in found:
+        study(hub.database, news)
 
 
 def telling_all(claude: Claude, word: str) -> list[dict[str, Any]]:
@@ -86,7 +86,7 @@ class Told:
         self.body = piece(self.records, self.identity, size=1000)
         post(machine, self.body)
         self.session = session_of(api, self.body)
-        study_all(hub)
+        learn_from(hub, self.session)
         compressed = api.post(
             "/conversation-contexts/compress",
             json={"session_id": self.session["id"]},
@@ -125,7 +125,7 @@ def test_nothing_derived_remains_anywhere(
     assert done["rows"]["memory_windows"] > 2  # two turns, and what tells of the records that were read off them
     assert everywhere(hub, told.word) == {}
     told.again(machine_api)
-    study_all(hub)
+    learn_from(hub, *rows(api, "sessions", external_key=told.body["session"]))
     assert everywhere(hub, told.word) == {}
     [kept] = rows(api, "memory-forgets", record_id=done["id"])
     assert (kept["reason"], kept["counts"]) == (REASON["reason"], done["rows"])
@@ -194,7 +194,7 @@ def test_what_is_borne_out_elsewhere_stays(hub: TestHub, api: httpx2.Client, mac
         body = piece(records, folder())
         post(machine_api, body)
         sessions.append(session_of(api, body))
-    study_all(hub)
+    learn_from(hub, *sessions)
     api.post(f"/sessions/{sessions[1]['id']}/forget", json=REASON).raise_for_status()
     assert everywhere(hub, word) == {}
     assert any(command in json.dumps(row) for row in rows(api, "commands", session_id=sessions[0]["id"]))
