@@ -133,8 +133,8 @@ def reconnect(folder: Path, *, clients: int, each: int, kills: int, seed: int) -
         hub.start()
         begun = time.monotonic()
         done = threading.Event()
-        steps = [chance.uniform(0, 2 * clients * each / (kills + 2)) for _ in range(kills)]
-        killer = threading.Thread(target=_kill, args=(hub, machines, steps, done, outage))
+        marks = sorted(chance.uniform(0, 0.9 * clients * each) for _ in range(kills))
+        killer = threading.Thread(target=_kill, args=(hub, machines, marks, done, outage))
         killer.start()
         with ThreadPoolExecutor(clients) as pool:
             runs = list(pool.map(Client.drain, machines))
@@ -147,12 +147,11 @@ def reconnect(folder: Path, *, clients: int, each: int, kills: int, seed: int) -
     return outage
 
 
-def _kill(hub: HubProcess, machines: list[Client], steps: list[float], done: threading.Event, outage: Outage) -> None:
-    """Kill the hub each time when it has taken so many more operations, in the midst of the next."""
+def _kill(hub: HubProcess, machines: list[Client], marks: list[float], done: threading.Event, outage: Outage) -> None:
+    """Kill the hub each time when it has taken so many operations, in the midst of the next."""
     hits = 0
-    for step in steps:
-        wanted = step + sum(machine.settled() for machine in machines)
-        while sum(machine.settled() for machine in machines) < wanted and not done.is_set():
+    for mark in marks:
+        while sum(machine.settled() for machine in machines) < mark and not done.is_set():
             time.sleep(0.05)
         if done.is_set():
             break
@@ -160,8 +159,8 @@ def _kill(hub: HubProcess, machines: list[Client], steps: list[float], done: thr
         hub.start()
         hits += 1
     outage.figures["kill -9 of the hub"] = hits
-    if hits < len(steps):
-        outage.wrong.append(f"only {hits} of {len(steps)} kills hit: more operations are needed")
+    if hits < len(marks):
+        outage.wrong.append(f"only {hits} of {len(marks)} kills hit: more operations are needed")
 
 
 def _compare(hub: HubProcess, machines: list[Client], shared: str, outage: Outage) -> None:
