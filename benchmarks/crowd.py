@@ -67,7 +67,7 @@ def run(agents: int = AGENTS) -> dict[str, Any]:
                 )
             station.hook("Stop", sessions[0].id, paths[0])  # so that there is something to tell
             station.worklore("sync")
-            events = {event: _event(pool, station, sessions, paths, event=event, agents=agents) for event in MEMBERS}
+            events = {event: _event(pool, station, sessions, paths, event=event) for event in MEMBERS}
             settled = station.settled(300)
             kept = len(hub.windows(*(session.id for session in sessions)))
         finally:
@@ -78,11 +78,11 @@ def run(agents: int = AGENTS) -> dict[str, Any]:
 
 
 def _event(
-    pool: ThreadPoolExecutor, station: Station, sessions: list[Session], paths: list[Path], *, event: str, agents: int
+    pool: ThreadPoolExecutor, station: Station, sessions: list[Session], paths: list[Path], *, event: str
 ) -> dict[str, Any]:
-    theirs, _ = wave(pool, bare, agents)
+    theirs, _ = wave(pool, bare, len(sessions))
     before = len(station.log())
-    ours, said = wave(pool, lambda n: station.hook(event, sessions[n].id, paths[n], **MEMBERS[event]), agents)
+    ours, said = wave(pool, lambda n: station.hook(event, sessions[n].id, paths[n], **MEMBERS[event]), len(sessions))
     codes = Counter(line.split()[-1] for line in station.log()[before:] if " flush " not in line)
     limit = LIMITS[event][1] + CACHE_MS if event in LIMITS else 0
     return {

@@ -180,11 +180,11 @@ def finish_sign_in(
     Raises:
         TooManyRequestsError: others failed too often since the attempt began.
     """
-    user = admit(ctx, key, attempt)
-    if isinstance(user, UnauthenticatedError):
-        return user
-    factor = second_factor.enrolled(ctx, user.id) is not None
-    granted = renewal.begin(ctx, key, user, life, attempt.caller, second_factor=factor)
+    admitted = admit(ctx, key, attempt)
+    if isinstance(admitted, UnauthenticatedError):
+        return admitted
+    user, by_factor = admitted
+    granted = renewal.begin(ctx, key, user, life, attempt.caller, second_factor=by_factor)
     return granted.model_copy(update={"device": _device(key, user)})
 
 
@@ -195,9 +195,10 @@ def code_for_machine(ctx: Context, key: HubKey, attempt: Attempt) -> Code | Unau
         TooManyRequestsError: as there.
         ForbiddenError: their role connects no machines.
     """
-    user = admit(ctx, key, replace(attempt, purpose="connect-machine"))
-    if isinstance(user, UnauthenticatedError):
-        return user
+    admitted = admit(ctx, key, replace(attempt, purpose="connect-machine"))
+    if isinstance(admitted, UnauthenticatedError):
+        return admitted
+    user, _ = admitted
     if not common(SCOPES[user.role], {CODE_SCOPE}):
         raise ForbiddenError(
             f"The role {user.role} connects no machines.", hint="Ask an administrator for another role."
@@ -205,8 +206,8 @@ def code_for_machine(ctx: Context, key: HubKey, attempt: Attempt) -> Code | Unau
     return new_code(ctx, key, user)
 
 
-def admit(ctx: Context, key: HubKey, attempt: Attempt) -> User | UnauthenticatedError:
-    """The user whose address, password and code these are, noted as that; or the failure, counted.
+def admit(ctx: Context, key: HubKey, attempt: Attempt) -> tuple[User, bool] | UnauthenticatedError:
+    """Whose address, password and code these are, noted as that, and whether it took a code; or the failure, counted.
 
     Raises:
         TooManyRequestsError: others failed too often since the attempt began.
@@ -226,7 +227,7 @@ def admit(ctx: Context, key: HubKey, attempt: Attempt) -> User | Unauthenticated
     if attempt.renewed:
         user.password_hash = attempt.renewed
     record_event(ctx, attempt.purpose, "api_users", user.id, {"second_factor": factor is not None})
-    return user
+    return user, factor is not None
 
 
 def prove(ctx: Context, key: HubKey, attempt: Attempt) -> User | None:

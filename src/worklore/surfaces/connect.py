@@ -14,7 +14,7 @@ from worklore.identity.setup import CODE_LIFE, Code
 from worklore.identity.sign_in import SignIn, code_for_machine
 from worklore.kernel.errors import HubError
 from worklore.surfaces.http import Gateway, json_response, not_valid, read_body, validated
-from worklore.surfaces.page import fields_of, is_form, page, refused
+from worklore.surfaces.page import body_of, fields_of, is_form, page, refused
 from worklore.surfaces.sign_in import ANONYMOUS, Passwords, or_raise
 
 PATH: Final = "/connect"
@@ -47,15 +47,7 @@ def routes(gateway: Gateway, action: str) -> APIRouter:
         openapi_extra={
             "security": [],
             "x-risk": "secret",
-            "requestBody": {
-                "required": True,
-                "content": {
-                    "application/json": {
-                        "schema": SignIn.model_json_schema(),
-                        "example": {"email": "kim@example.com", "password": "the password"},
-                    }
-                },
-            },
+            "requestBody": body_of(SignIn, {"email": "kim@example.com", "password": "the password"}),
         },
     )
     async def code(request: Request) -> Response:

@@ -4,10 +4,11 @@ import base64
 import hashlib
 from html import escape
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qs
 
 from fastapi import Request, Response
+from pydantic import BaseModel
 
 from worklore.kernel.errors import HubError, TooManyRequestsError
 
@@ -38,6 +39,12 @@ def headers(*scripts: str) -> dict[str, str]:
 def is_form(request: Request) -> bool:
     """True where a browser sends a form, which is answered with a page."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower() == FORM
+
+
+def body_of(model: type[BaseModel], example: dict[str, Any]) -> dict[str, Any]:
+    """How a description tells of the body of an operation that reads it by itself."""
+    content = {"schema": model.model_json_schema(), "example": example}
+    return {"required": True, "content": {"application/json": content}}
 
 
 def fields_of(body: bytes) -> dict[str, str]:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from worklore.kernel.access import Principal, PrincipalKind
 from worklore.kernel.errors import HubError, NotFoundError
 from worklore.surfaces.http import Gateway, json_response, not_valid, read_body, validated
-from worklore.surfaces.page import fields_of, headers, is_form, page, refused
+from worklore.surfaces.page import body_of, fields_of, headers, is_form, page, refused
 from worklore.vault.share import PATH, OpenShare, ShownShare, view
 
 ANONYMOUS: Final = Principal(PrincipalKind.system, "anonymous", frozenset())
@@ -50,15 +50,7 @@ def routes(gateway: Gateway, action: str) -> APIRouter:
         openapi_extra={
             "security": [],
             "x-risk": "secret",
-            "requestBody": {
-                "required": True,
-                "content": {
-                    "application/json": {
-                        "schema": OpenShare.model_json_schema(),
-                        "example": {"token": "the part of the link behind the #"},
-                    }
-                },
-            },
+            "requestBody": body_of(OpenShare, {"token": "the part of the link behind the #"}),
         },
     )
     async def show(request: Request) -> Response:

@@ -25,10 +25,9 @@ MILLISECONDS = 100_000_000_000
 """A time above this is in milliseconds, below it in seconds."""
 
 _UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
-_BLOCKS = re.compile(
-    r"<(worklore-memory|claude-mem-context|system-reminder|private)>.*?</\1>", re.DOTALL | re.IGNORECASE
-)
-"""What a memory has put into a text itself, or what its author wants to keep out of any."""
+_BLOCKS = re.compile(r"<(claude-mem-context|system-reminder|private)>.*?</\1>", re.DOTALL | re.IGNORECASE)
+"""What a program has put into a text itself, or what its author wants to keep out of any memory, without a mark.
+Our own blocks are taken out with the secrets."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Memory:
 
     def outgoing(self) -> dict[str, Any] | None:
         """As it is sent, secrets taken out; None where nothing is left to tell."""
-        text = _clean(without_blocks(self.text)).strip()
+        text = _clean(_BLOCKS.sub("", self.text)).strip()
         if not text:
             return None
         title = " ".join(_clean(self.title).split()) or text.splitlines()[0]
@@ -73,11 +72,6 @@ class Unread:
 
 
 Found = Memory | Unread
-
-
-def without_blocks(text: str) -> str:
-    """A text without what a memory has put into it."""
-    return _BLOCKS.sub("", text)
 
 
 def _clean(text: str) -> str:
