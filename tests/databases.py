@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from worklore.kernel.db import database_url as understood
@@ -29,6 +29,7 @@ SERVERS = {
 }
 ALL = ("sqlite", *SERVERS)
 PREFIX = "worklore_test_"
+NO_SUCH_THREAD = 1094  # of MariaDB
 
 
 # --- servers --------------------------------------------------------------------------------------------------------
@@ -93,6 +94,22 @@ def _made(name: str, database: str, template: str = "template0") -> URL:
 def drop_database(name: str, database: str) -> None:
     force = " WITH (FORCE)" if name == "postgresql" else ""
     run_on_server(name, f"DROP DATABASE IF EXISTS {database}{force}")
+
+
+def end_connections(url: URL) -> None:
+    """Have the server end every connection to a database; SQLite has none to end."""
+    match url.get_backend_name():
+        case "postgresql":
+            held = f"FROM pg_stat_activity WHERE datname = '{url.database}'"
+            run_on_server("postgresql", f"SELECT pg_terminate_backend(pid) {held}")
+        case "mariadb":
+            held = f"FROM information_schema.PROCESSLIST WHERE DB = '{url.database}'"
+            for (number,) in run_on_server("mariadb", f"SELECT ID {held}"):
+                try:
+                    run_on_server("mariadb", f"KILL {number}")
+                except OperationalError as error:
+                    if error.orig is None or error.orig.args[0] != NO_SUCH_THREAD:  # it ended by itself meanwhile
+                        raise
 
 
 def drop_leftovers(name: str) -> None:

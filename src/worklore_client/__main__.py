@@ -11,7 +11,6 @@ from pathlib import Path
 
 def main() -> None:
     """Let go of everything inherited from the agent, keep what is to be kept, then drain the spool."""
-    os.closerange(3, 256)
     if hasattr(os, "nice"):
         os.nice(5)
     # The folder itself is on the path when it is run; the package it is must be found instead.
@@ -22,6 +21,8 @@ def main() -> None:
     home, action, *more = [*sys.argv[1:], "", ""]
     if action not in {"flush", "said"} or not home:
         sys.exit("usage: python -I -S <folder of worklore_client> CLIENT_HOME flush | said AGENT MEMBER")
+    # Only now: until here the lock inherited from the hook has kept other hooks from starting one of these as well.
+    os.closerange(3, 256)
     try:
         if not Path(home).is_dir():
             return

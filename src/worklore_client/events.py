@@ -277,29 +277,25 @@ def start_flusher(home: str) -> None:
 
     One that runs already looks for notes once more when it has let go of its lock, and so finds what was left before.
     """
-    if not flusher_runs(home):
-        start_detached(home, ["flush"])
-
-
-def flusher_runs(home: str) -> bool:
-    """True while a flusher of this home holds its lock. On Windows nobody looks: a second one ends by itself."""
     if sys.platform == "win32":
-        return False
+        start_detached(home, ["flush"])  # nobody looks: a second one ends by itself
+        return
     import fcntl  # noqa: PLC0415 - half a millisecond, for the events that would start a process
 
     try:
-        handle = system.open(home + SEPARATOR + "locks" + SEPARATOR + "flush", system.O_RDWR)
+        lock = system.open(home + SEPARATOR + "locks" + SEPARATOR + "flush", system.O_RDWR | system.O_CREAT, 0o600)
     except OSError:
-        return False  # none has ever run here
+        start_detached(home, ["flush"])  # which says in the log what keeps it
+        return
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # The new process holds it from its first moment on, while its interpreter still starts: see `__main__`.
+        system.set_inheritable(lock, True)
+        start_detached(home, ["flush"])
     except BlockingIOError:
-        return True
-    except OSError:
-        return False  # no locks on this disk: the flusher will say so
+        pass  # one runs
     finally:
-        system.close(handle)
-    return False
+        system.close(lock)
 
 
 def start_detached(home: str, action: "list[str]", *, with_stdin: bool = False) -> None:

@@ -22,7 +22,7 @@ from sqlalchemy.pool import NullPool
 from tests.canaries.planted import Finder, Planter
 from tests.client.commands import Technician
 from tests.conftest import NO_TLS
-from tests.databases import run_on_server
+from tests.databases import end_connections
 from worklore.ops.backups import opened
 from worklore.ops.sealed_file import read_head
 from worklore_client.config import Config, save
@@ -202,16 +202,7 @@ class Rig:
 
     def hang_up(self) -> None:
         """Have the server end every connection of the hub."""
-        name = self.database.database or ""
-        if self.dialect == "postgresql":
-            run_on_server(
-                "postgresql", f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
-            )
-        elif self.dialect == "mariadb":
-            for (key,) in run_on_server(
-                "mariadb", f"SELECT id FROM information_schema.processlist WHERE db = '{name}'"
-            ):
-                run_on_server("mariadb", f"KILL {key}")
+        end_connections(self.database)
 
     def dump(self) -> Iterator[bytes]:
         """The whole database as text, bytes as hexadecimal digits."""

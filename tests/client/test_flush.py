@@ -16,7 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worklore_client import events
-from worklore_client.events import flusher_runs
 from worklore_client.flush import flush
 from worklore_client.record import OUTPUT_LIMIT, LineCutter, Malformed, outgoing, records_in
 from worklore_client.spool import FlushState, flusher_lock
@@ -236,20 +235,35 @@ def test_only_one_flusher_at_a_time_and_no_note_is_overlooked(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there each hook starts a flusher, which ends by itself")
-def test_a_hook_starts_no_second_flusher(machine: Machine, hub: PretendedHub, tmp_path: Path) -> None:
+def test_hooks_start_one_flusher_at_a_time(machine: Machine, hub: PretendedHub, tmp_path: Path) -> None:
     write_records(tmp_path / "t.jsonl", [record(1)])
-    assert not flusher_runs(str(machine.home))
     with flusher_lock(machine.home):
-        assert flusher_runs(str(machine.home))
         assert machine.run("Stop", transcript_path=str(tmp_path / "t.jsonl")).returncode == 0
         assert len(machine.notes()) == 1
-    assert not flusher_runs(str(machine.home))
     time.sleep(0.5)
     assert len(machine.notes()) == 1
     assert not hub.records  # it was left to the flusher that held the lock
     assert machine.run("Stop", transcript_path=str(tmp_path / "t.jsonl")).returncode == 0
     assert waited(lambda: len(hub.records) == 1)
     assert machine.drained()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there each hook starts a flusher, which ends by itself")
+def test_a_flusher_that_still_starts_counts_as_one(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(home: str, action: list[str]) -> None:
+        assert (home, action) == (str(machine.home), ["flush"])
+        started.append(subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False))
+
+    monkeypatch.setattr(events, "start_detached", start)
+    for _ in range(3):
+        events.start_flusher(str(machine.home))
+    assert len(started) == 1
+    started[0].communicate(b"\n")
+    events.start_flusher(str(machine.home))
+    assert len(started) == 2
+    started[1].communicate(b"\n")
 
 
 def test_lines_written_after_the_hook_are_taken_along(machine: Machine, hub: PretendedHub, tmp_path: Path) -> None:

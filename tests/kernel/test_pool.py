@@ -5,22 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 
-from tests.databases import run_on_server
+from tests.databases import end_connections
 from worklore.kernel.access import SYSTEM
 from worklore.kernel.context import Context, ReadContext
 from worklore.kernel.transaction import Database
-
-
-def end_connections(url: URL) -> None:
-    """Have the server end every connection to a database; SQLite has none to end."""
-    match url.get_backend_name():
-        case "postgresql":
-            held = f"FROM pg_stat_activity WHERE datname = '{url.database}'"
-            run_on_server("postgresql", f"SELECT pg_terminate_backend(pid) {held}")
-        case "mariadb":
-            held = f"FROM information_schema.PROCESSLIST WHERE DB = '{url.database}'"
-            for (number,) in run_on_server("mariadb", f"SELECT ID {held}"):
-                run_on_server("mariadb", f"KILL {number}")
 
 
 def ask(ctx: ReadContext) -> int:

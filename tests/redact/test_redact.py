@@ -155,15 +155,18 @@ HOSTILE = {
 def test_hostile_text_costs_no_more_than_its_length(name: str) -> None:
     """From one length to four times as long: about four times as long, and within the time box."""
     unit = HOSTILE[name]
-    times: list[float] = []
-    for size in (16_000, 64_000):
+
+    def seconds(size: int) -> float:
         text = (unit * (size // len(unit) + 1))[:size]
         begun = time.thread_time()
         done = redact(text)
-        times.append(time.thread_time() - begun)
+        spent = time.thread_time() - begun
         assert "time" not in done.found
-    assert times[1] < 8 * times[0] + 0.1
-    assert times[1] < 1.28 + engine.BASE_SECONDS
+        return spent
+
+    short, long = (min(seconds(size) for _ in range(3)) for size in (16_000, 64_000))  # the least: others use the cores
+    assert long < 8 * short + 0.1
+    assert long < 1.28 + engine.BASE_SECONDS
 
 
 def test_values_of_json() -> None:
