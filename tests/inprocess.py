@@ -68,7 +68,7 @@ class InProcess:
 
         async def receive() -> Message:
             if answer.body_read:
-                return {"type": "http.disconnect"}
+                await asyncio.Event().wait()  # whoever asks stays on the line
             answer.body_read = True
             return {"type": "http.request", "body": body, "more_body": False}
 

@@ -13,6 +13,8 @@ from tests.client.conftest import waited
 from tests.conftest import TestHub, unique
 from tests.memory.transcripts import conversation, folder, home, piece
 from worklore.identity.token import TokenKind
+from worklore.kernel.access import SYSTEM
+from worklore.memory.brief import telling
 
 TALK = (
     "The nightly backup of nas-07 fails with error 0x80070035",
@@ -71,6 +73,21 @@ def test_nothing_is_told_twice_to_prompts_that_come_at_once(elsewhere: httpx2.Cl
         asking = partial(ask, elsewhere, identity=identity, session=session, prompt="the nas-07 backup fails")
         told = "".join(threads.map(asking, events))
     assert [told.count(text) for text in TALK] == [1, 1]
+
+
+def test_what_a_hook_did_not_wait_for_is_told_the_next_time(hub: TestHub, elsewhere: httpx2.Client) -> None:
+    """A hook out of time hangs up while the hub still looks: it has heard nothing, so nothing was told."""
+    machine = hub.client(hub.token(kind=TokenKind.machine))
+    identity = home(machine)
+    machine.post("/capture", json=piece(conversation(*TALK), identity)).raise_for_status()
+    session = unique()
+    with hub.database.read(SYSTEM) as ctx:
+        under_way = telling(ctx, "claude-code", session)
+    with under_way.lock, pytest.raises(httpx2.ReadTimeout):
+        headers = {"x-worklore-remote": quote(identity["remote"]), "x-worklore-cwd": quote(identity["path"])}
+        body = {"session_id": session, "hook_event_name": "SessionStart", "cwd": "/srv", "prompt": ""}
+        elsewhere.post("/hooks/claude-code/SessionStart", json=body, headers=headers, timeout=0.3)
+    assert waited(lambda: TALK[1] in ask(elsewhere, "SessionStart", identity, session))
 
 
 def test_a_prompt_that_nothing_bears_on_gets_nothing(elsewhere: httpx2.Client, identity: dict[str, Any]) -> None:

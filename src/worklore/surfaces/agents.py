@@ -92,6 +92,9 @@ def routes(gateway: Gateway, newest: Callable[[], HandedOut | None]) -> APIRoute
         if looked_up is None or not looked_up[0].text:
             return Response(b"")
         found, under_way = looked_up
+        if await request.is_disconnected():  # a hook that was out of time: what it has not heard is not noted as told
+            under_way.turns.difference_update(found.names)
+            return Response(b"")
 
         async def noted() -> None:
             try:

@@ -7,6 +7,7 @@ occupying a thread; on a server database each request makes one hop to a worker 
 import hmac
 import re
 import threading
+import time
 import uuid
 from asyncio import timeout, wrap_future
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
@@ -19,7 +20,7 @@ from urllib.parse import unquote
 
 import orjson
 import structlog
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter, from_thread, to_thread
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
@@ -74,6 +75,8 @@ MAX_INSTANCE: Final = 200
 MAX_MESSAGE: Final = 500
 LONG_READS: Final = 2
 """Long reads under way at once where the database is in the process."""
+QUEUED_SECONDS: Final = 0.05
+"""A long read that has queued for longer is not begun where the caller has hung up meanwhile, as hooks soon do."""
 MAX_ERRORS: Final = 50
 """Faults of a body that are told."""
 
@@ -337,7 +340,14 @@ class Gateway:
 
         if self.database.is_sqlite and not long:
             return run()
-        return await to_thread.run_sync(run, limiter=self._limiter)
+        asked = time.monotonic()
+
+        def run_if_awaited() -> T:
+            if time.monotonic() - asked > QUEUED_SECONDS and from_thread.run(request.is_disconnected):
+                raise UnavailableError("Nobody waits for the answer any more.", code="hung-up")
+            return run()
+
+        return await to_thread.run_sync(run_if_awaited if long else run, limiter=self._limiter)
 
     async def write(
         self,
