@@ -3,7 +3,7 @@
 import _thread
 import time
 
-from worklore_client.events import SEPARATOR, Silent, log, read_text, system
+from worklore_client.events import BEGUN, SEPARATOR, Silent, log, read_text, system
 from worklore_client.project import find_project
 
 TYPE_CHECKING = False  # as in `events`
@@ -185,15 +185,15 @@ def header(name: str, value: str) -> str:
     return name + ": " + value + "\r\n"
 
 
-def watch(milliseconds: int, late: "Callable[[], None]") -> _thread.LockType:
-    """Calls `late` and ends the process after `milliseconds`, unless the caller takes the returned lock first.
+def watch(milliseconds: int, since: float, late: "Callable[[], None]") -> _thread.LockType:
+    """Calls `late` and ends the process `milliseconds` after `since`, unless the caller takes the returned lock first.
 
     One limit for everything: name service, connecting, TLS, a hub that answers byte by byte.
     """
     lock = _thread.allocate_lock()
 
     def expire() -> None:
-        time.sleep(milliseconds / 1000)
+        time.sleep(max(0.0, since + milliseconds / 1000 - time.monotonic()))
         if lock.acquire(blocking=False):
             try:
                 late()
@@ -217,17 +217,18 @@ def prompt_memory(home: str, agent: str, event: str, raw: bytes, folder: str, *,
     def without_hub(why: str) -> None:
         log(home, event, why)
         if is_trouble(why):
-            watch(CACHE_MS, lambda: log(home, event, "cache-timeout"))
+            watch(CACHE_MS, time.monotonic(), lambda: log(home, event, "cache-timeout"))
             from worklore_client.cached import fall_back  # noqa: PLC0415 - paid only when the hub did not answer
 
             try:
+                place[:] = place or find_project(folder)  # whose reading may be what took the time
                 fall_back(home, settings, event, raw, place, names=names, why=why)
             except Exception as error:  # noqa: BLE001 - as in `events.main`, which a late answer does not come back to
                 log(home, event, "internal-" + type(error).__name__)
 
-    lock = watch(int(limit) if limit.isdigit() else unless_set, lambda: without_hub("hub-timeout"))
+    lock = watch(int(limit) if limit.isdigit() else unless_set, BEGUN, lambda: without_hub("hub-timeout"))
     try:
-        place += find_project(folder)
+        place[:] = find_project(folder)
         root, remote, marker = place
         headers = header("X-Worklore-Remote", remote) + header("X-Worklore-Marker", marker)
         headers += header("X-Worklore-Time", str(time.time_ns() // 1_000_000))

@@ -12,7 +12,7 @@ from worklore_client.words import terms
 
 TYPE_CHECKING = False  # as in `events`
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
 SCHEMA = 1
@@ -81,13 +81,41 @@ def broken(home: str, layer: str) -> bool:
     return False
 
 
+class _OneFunction:
+    """Stands in for functools while SQLite's module loads, which wants one function of it, itself written in C.
+
+    The module and what it loads in turn cost 6 ms of CPU, as much as all else on this way.
+    """
+
+    @staticmethod
+    def lru_cache(size: int) -> "Callable[[Any], Any]":
+        part: Any = __import__("_functools")
+
+        def wrap(function: "Any") -> "Any":
+            return part._lru_cache_wrapper(function, size, False, tuple)  # noqa: SLF001 - as functools calls it
+
+        return wrap
+
+
+def _sqlite() -> "Any":
+    if "functools" in sys.modules:
+        import _sqlite3  # noqa: PLC0415 - paid only when the hub did not answer
+
+        return _sqlite3
+    sys.modules["functools"] = _OneFunction  # type: ignore[assignment]
+    try:
+        import _sqlite3  # noqa: PLC0415 - same
+    finally:
+        del sys.modules["functools"]
+    return _sqlite3
+
+
 class Cache:
     """The cache of a home, opened to be read. Silent with a code where it cannot be: none there, torn, another's."""
 
     def __init__(self, home: str, scope: str) -> None:
-        import _sqlite3  # noqa: PLC0415 - paid only when the hub did not answer
-
-        self._error = _sqlite3.Error
+        sqlite = _sqlite()
+        self._error = sqlite.Error
         path = home + SEPARATOR + NAME
         try:
             system.stat(path)
@@ -95,7 +123,7 @@ class Cache:
             raise Silent("cache-none") from None
         if broken(home, "cache"):
             raise Silent("cache-broken-on-purpose")
-        self._link = self._opened(_sqlite3, path)
+        self._link = self._opened(sqlite, path)
         [(version,)] = self.rows("PRAGMA user_version")
         if version != SCHEMA:
             raise Silent("cache-other-version")

@@ -26,6 +26,9 @@ else:
 
     VARIABLES = system.environ
 
+BEGUN = time.monotonic()
+"""When the hook started: its limit counts from here."""
+
 SEPARATOR = "\\" if sys.platform == "win32" else "/"
 
 ASKING = ("SessionStart", "UserPromptSubmit", "PreToolUse")

@@ -32,9 +32,7 @@ def modules_after(statement: str) -> set[str]:
 
 BARE = modules_after("pass")
 OURS = {"worklore_client", "worklore_client.events"}
-WITHOUT_HUB = {"worklore_client.cached", "worklore_client.words"} | modules_after(
-    f"import _sqlite3, _json, {SHA256}"
-) - BARE
+WITHOUT_HUB = {"worklore_client.cached", "worklore_client.words", "_functools", "_sqlite3", "_json", SHA256}
 """What is loaded only when the hub did not answer."""
 
 ASKING = ["SessionStart", "UserPromptSubmit", "PreToolUse"]

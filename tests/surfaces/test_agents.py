@@ -83,9 +83,9 @@ def test_what_a_hook_did_not_wait_for_is_told_the_next_time(hub: TestHub, elsewh
     session = unique()
     with hub.database.read(SYSTEM) as ctx:
         under_way = telling(ctx, "claude-code", session)
+    headers = {"x-worklore-remote": quote(identity["remote"]), "x-worklore-cwd": quote(identity["path"])}
+    body = {"session_id": session, "hook_event_name": "SessionStart", "cwd": "/srv", "prompt": ""}
     with under_way.lock, pytest.raises(httpx2.ReadTimeout):
-        headers = {"x-worklore-remote": quote(identity["remote"]), "x-worklore-cwd": quote(identity["path"])}
-        body = {"session_id": session, "hook_event_name": "SessionStart", "cwd": "/srv", "prompt": ""}
         elsewhere.post("/hooks/claude-code/SessionStart", json=body, headers=headers, timeout=0.3)
     assert waited(lambda: TALK[1] in ask(elsewhere, "SessionStart", identity, session))
 
