@@ -172,44 +172,59 @@ def settle(home: Path) -> None:
 
 
 def measured_https(rounds: int) -> dict[str, Any]:
-    """CPU of the prompt's hook over https, as a multiple of the bare interpreter in the same rounds."""
+    """The prompt's hook over https: see `Spent.figures`."""
     with tempfile.TemporaryDirectory(prefix="worklore-bench-") as place, secure_home(Path(place)) as home:
-        (Path(place) / "network").mkdir()
+        project = Path(place) / "network"
+        project.mkdir()
         both = {name: command for name, command in commands(home).items() if name in {BARE, "UserPromptSubmit"}}
-        cpu: dict[str, list[float]] = {name: [] for name in both}
+        spent = Spent()
         for _ in range(rounds):
             for name, (command, stdin) in both.items():
-                cpu[name].append(measure(command, stdin, Path(place) / "network")[0])
+                spent.add(name, measure(command, stdin, project))
         if (home / "hook.log").exists():
             raise RuntimeError((home / "hook.log").read_text())
-    used = statistics.median(cpu["UserPromptSubmit"])
-    return {"cpu_ms": round(used, 2), "multiple": round(used / statistics.median(cpu[BARE]), 2)}
+    return spent.figures()["UserPromptSubmit"]
+
+
+class Spent:
+    """What each of several commands took, in milliseconds of CPU and by the clock."""
+
+    def __init__(self) -> None:
+        self._cpu: dict[str, list[float]] = {}
+        self._wall: dict[str, list[float]] = {}
+
+    def add(self, name: str, took: tuple[float, float]) -> None:
+        """One run of a command."""
+        self._cpu.setdefault(name, []).append(took[0])
+        self._wall.setdefault(name, []).append(took[1])
+
+    def figures(self) -> dict[str, dict[str, Any]]:
+        """Of each: the median CPU, that as a multiple of the bare interpreter's, and percentiles by the clock."""
+        bare = statistics.median(self._cpu[BARE])
+        return {
+            name: {
+                "cpu_ms": round(statistics.median(cpu), 2),
+                "multiple": round(statistics.median(cpu) / bare, 2),
+                "wall_ms": percentiles(self._wall[name]),
+            }
+            for name, cpu in self._cpu.items()
+        }
 
 
 def run(*, rounds: int = 60) -> dict[str, Any]:
     """The figures: for each event CPU in milliseconds and as a multiple, wall p50 and p95, and what failed silently."""
     with connected_home() as home:
         measured = commands(home)
-        cpu: dict[str, list[float]] = {name: [] for name in measured}
-        wall: dict[str, list[float]] = {name: [] for name in measured}
+        spent = Spent()
         for number in range(rounds + 2):
             for name, (command, stdin) in measured.items():
-                used, waited = measure(command, stdin, home.parent / "network")
+                took = measure(command, stdin, home.parent / "network")
                 settle(home)
                 if number >= 2:  # the first rounds compile and fill caches
-                    cpu[name].append(used)
-                    wall[name].append(waited)
+                    spent.add(name, took)
         log = home / "hook.log"
         silent = [line for line in log.read_text().splitlines() if " flush " not in line] if log.exists() else []
-    bare = statistics.median(cpu[BARE])
-    results = {
-        name: {
-            "cpu_ms": round(statistics.median(cpu[name]), 2),
-            "multiple": round(statistics.median(cpu[name]) / bare, 2),
-            "wall_ms": percentiles(wall[name]),
-        }
-        for name in measured
-    }
+    results = spent.figures()
     holds = not silent and all(result["multiple"] <= GOAL for result in results.values())
     figures = {"rounds": rounds, "goal": GOAL, "holds": holds, "silent_failures": silent[-5:], "results": results}
     return {**figures, "https": measured_https(max(rounds // 2, 3))}
@@ -218,13 +233,12 @@ def run(*, rounds: int = 60) -> dict[str, Any]:
 def table(figures: dict[str, Any]) -> str:
     """The figures for people."""
     lines = [f"{'hook':20}{'CPU ms':>8}{'multiple':>10}{'wall p50':>10}{'p95':>8}"]
-    for name, result in figures["results"].items():
+    for name, result in [*figures["results"].items(), ("prompt over https", figures["https"])]:
         wall = result["wall_ms"]
         lines.append(
             f"{name:20}{result['cpu_ms']:>8.2f}{result['multiple']:>10.2f}{wall['p50']:>10.1f}{wall['p95']:>8.1f}"
         )
-    https = figures["https"]
-    lines.append(f"{'prompt over https':20}{https['cpu_ms']:>8.2f}{https['multiple']:>10.2f}   (apart from the goal)")
+    lines[-1] += "   (apart from the goal)"
     lines.append(f"goal: a multiple of at most {figures['goal']:g}; {'held' if figures['holds'] else 'NOT held'}")
     lines += [f"gave up in silence: {line}" for line in figures["silent_failures"]]
     return "\n".join(lines)
