@@ -19,7 +19,7 @@ from worklore.kernel.access import SYSTEM
 from worklore.kernel.audit import unaudited
 from worklore.memory import embed, recollection, vector
 from worklore.memory import recall as recalling
-from worklore.memory.embed import DIMENSIONS, MAX_TOKENS, Embedder, ModelUnavailableError, embedder
+from worklore.memory.embed import DIMENSIONS, MAX_TOKENS, QUESTION_TOKENS, Embedder, ModelUnavailableError, embedder
 from worklore.memory.vector import MemoryVector, embed_memory, store_vectors
 from worklore.memory.window import MemoryWindow
 
@@ -44,6 +44,18 @@ def test_a_text_has_the_same_vectors_alone_and_among_others(model: Embedder) -> 
         assert abs(float(np.linalg.norm(among.pooled)) - 1) < 1e-5
         # The weights are 8-bit integers, scaled by what else is in the batch.
         assert float(alone.pooled @ among.pooled) > 0.97
+
+
+def test_of_a_long_question_the_beginning_is_read(model: Embedder) -> None:
+    short = "Why does the nightly backup of nas-07 fail?"
+    asked = model.question(short)
+    assert np.array_equal(asked.pooled, model.embed([short])[0].pooled)
+    pasted = f"{short} {'0x80070035 ERROR backup.exe line 17 ' * 4000}"
+    long = model.question(pasted)
+    assert len(long.tokens) == len(long.spans) == QUESTION_TOKENS - 2
+    assert pasted[: long.spans[-1][1]].startswith(short)
+    assert float(asked.pooled @ long.pooled) > float(asked.pooled @ model.embed([pasted])[0].pooled)
+    assert len(model.question("x" * 100_000).tokens) >= 1
 
 
 def test_what_means_the_same_is_more_alike(model: Embedder) -> None:

@@ -35,7 +35,16 @@ DIMENSIONS: Final = 96
 MAX_TOKENS: Final = 256
 """Word pieces of a text that are read; the units of the index are shorter."""
 
+QUESTION_TOKENS: Final = 48
+"""Word pieces of a question that are read. Somebody waits for it, and what a long prompt wants stands in its first
+sentences; the rest, often a paste, is looked up by its words all the same. A third of a millisecond each."""
+
+LONGEST_PIECE: Final = 40
+"""Characters of a text that a word piece stands for at most, spaces and marks of its own aside: so much is split."""
+
 BATCH: Final = 16
+THREADS: Final = 2
+"""For one text: with two cores a long question takes 13 ms instead of 22, for an eighth more of CPU."""
 
 Vector = NDArray[np.float32]
 """Of unit length, ``DIMENSIONS`` long."""
@@ -77,7 +86,10 @@ class Embedder:
         except ImportError as error:
             raise _missing(str(error.name)) from error
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.intra_op_num_threads = min(THREADS, os.cpu_count() or 1)
+        # A thread that waits for its next part by spinning takes the core from whoever asks beside this one.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         self._session: Any = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
         self._tokenizer: Any = tokenizers.Tokenizer.from_file(str(tokenizer))
@@ -93,6 +105,15 @@ class Embedder:
     def embed(self, texts: Sequence[str]) -> list[Embedding]:
         """The vectors of texts, in their order. Some 10 ms each for a passage, less for a question."""
         return [self._projected(*found) for found in self.full(texts)]
+
+    def question(self, text: str) -> Embedding:
+        """The vectors of a question, of which ``QUESTION_TOKENS`` are read."""
+        text = text[: QUESTION_TOKENS * LONGEST_PIECE]
+        read = self._tokenizer.encode(text)
+        last = QUESTION_TOKENS - 2  # beside the two that stand for its beginning and its end
+        if len(read.ids) > QUESTION_TOKENS:
+            text = text[: read.offsets[last][1]]
+        return self.embed([text])[0]
 
     def full(self, texts: Sequence[str]) -> list[tuple[Vector, Vector, tuple[tuple[int, int], ...]]]:
         """For each text the ``FULL`` dimensions of the whole and of each token, not of unit length, and the spans."""

@@ -459,17 +459,25 @@ def _late(
 def _token_weights(index: Index, layout: Layout, question: str, read: Embedding) -> NDArray[np.float32]:
     """What each token of a question counts: as much as its word is rare in the scope, in all one."""
     counts = np.zeros(len(read.tokens), np.float32)
-    for word in re.finditer(r"\S+", question):
-        known = [len(index.postings(term).positions) for term in terms(word[0])]
-        if not known:
+    words = re.finditer(r"\S+", question)
+    word, rarity = next(words, None), 0.0
+    weighed: re.Match[str] | None = None
+    for place, (start, end) in enumerate(read.spans):  # both in the order of the question
+        while word is not None and word.end() <= start:
+            word = next(words, None)
+        if word is None or word.start() > start or end > word.end() or not any(map(str.isalnum, question[start:end])):
             continue
-        containing = sorted(known)[len(known) // 2]
-        rarity = _rarity(layout.units, containing)
-        for place, (start, end) in enumerate(read.spans):
-            if word.start() <= start and end <= word.end() and any(map(str.isalnum, question[start:end])):
-                counts[place] = rarity
+        if weighed is not word:
+            weighed, rarity = word, _rarity_of_word(index, layout, word[0])
+        counts[place] = rarity
     total = float(counts.sum())
     return counts / total if total > 0 else np.full(len(counts), 1 / max(len(counts), 1), np.float32)
+
+
+def _rarity_of_word(index: Index, layout: Layout, word: str) -> float:
+    """That of the middle one of its known terms; 0 where none is known."""
+    known = sorted(len(index.postings(term).positions) for term in terms(word))
+    return _rarity(layout.units, known[len(known) // 2]) if known else 0.0
 
 
 def _top(scores: Floats, candidates: Ints, count: int) -> Ints:

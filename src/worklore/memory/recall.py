@@ -241,7 +241,8 @@ class ReadHit:
 def read_excerpts(ctx: ReadContext, scope: Scope, hits: Iterable[Hit]) -> list[ReadHit]:
     """The turns of hits as the database has them now and the caller may see them, in the order of the hits."""
     ranked = list(hits)
-    matched = {str(row.id): row for row in _rows(ctx, MemoryWindow.id, [uuid.UUID(hit.id) for hit in ranked])}
+    wanted = [uuid.UUID(hit.id) for hit in ranked]
+    matched = {str(row.id): row for row in _rows(ctx, _SHOWN, MemoryWindow.id, wanted)}
     gone = [hit.id for hit in ranked if hit.id not in matched]
     if gone and ctx.principal.clients is None:
         recollection(ctx).forget(ctx, scope, gone)
@@ -302,19 +303,26 @@ _SHOWN: Final = (
 )
 
 
+_PART: Final = (MemoryWindow.project_id, MemoryWindow.source_uuid, MemoryWindow.part, MemoryWindow.text)
+
+
 def _parts(ctx: ReadContext, split: Sequence[Any]) -> Iterator[Any]:
     """All windows of the turns and records that some windows are parts of."""
-    yield from _rows(ctx, MemoryWindow.record_id, list({row.record_id for row in split if row.record_id}))
+    yield from _rows(ctx, _PART, MemoryWindow.record_id, list({row.record_id for row in split if row.record_id}))
     for project in {row.project_id for row in split if not row.record_id}:
         turns = {row.source_uuid for row in split if not row.record_id and row.project_id == project}
-        yield from _rows(ctx, MemoryWindow.source_uuid, list(turns), MemoryWindow.project_id == project)
+        yield from _rows(ctx, _PART, MemoryWindow.source_uuid, list(turns), MemoryWindow.project_id == project)
 
 
 def _rows(
-    ctx: ReadContext, column: InstrumentedAttribute[Any], values: Sequence[object], *also: ColumnElement[bool]
+    ctx: ReadContext,
+    columns: Sequence[InstrumentedAttribute[Any]],
+    column: InstrumentedAttribute[Any],
+    values: Sequence[object],
+    *also: ColumnElement[bool],
 ) -> Iterator[Any]:
     for start in range(0, len(values), BATCH):
-        some = select(*_SHOWN).where(column.in_(values[start : start + BATCH]), *also)
+        some = select(*columns).where(column.in_(values[start : start + BATCH]), *also)
         if ctx.principal.clients is not None:
             some = some.where(WINDOWS.visible(ctx.principal))
         yield from ctx.session.execute(some)

@@ -244,7 +244,7 @@ def _asked(question: str) -> Embedding | None:
     model = embedder()
     if isinstance(model, ModelUnavailableError) or not question.strip():
         return None
-    return model.embed([question])[0]
+    return model.question(question)
 
 
 def _tokens(ctx: ReadContext, held: ScopeIndex, windows: Sequence[str]) -> dict[str, TokenVectors]:
