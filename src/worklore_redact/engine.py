@@ -68,23 +68,24 @@ LEFT_OUT: Final = frozenset({"own-memory"})
 """What is taken out without a mark: what memory itself put into a text would else leave a trace that it remembers."""
 
 
-_CLEAN: Final[dict[str, None]] = {}
+CLEAN: Final[dict[str, None]] = {}
 """Short texts without a secret that were seen of late: names of members, paths and versions stand in every record."""
 
 SHORT: Final = 100
 REMEMBERED: Final = 20_000
 
 
-def _remember(text: str) -> None:
+def remember(clean: dict[str, None], text: str) -> None:
+    """Add a text to those known to be clean, if it is short."""
     if len(text) <= SHORT:
-        if len(_CLEAN) >= REMEMBERED:
-            _CLEAN.clear()
-        _CLEAN[text] = None
+        if len(clean) >= REMEMBERED:
+            clean.clear()
+        clean[text] = None
 
 
 def redact(text: str) -> Redaction:
     """The text without the secrets that the rules find. Redacting what this gives changes nothing."""
-    if len(text) < SHORTEST or text in _CLEAN:
+    if len(text) < SHORTEST or text in CLEAN:
         return Redaction(text)
     clock = Clock(len(text))
     found: Counter[str] = Counter()
@@ -95,7 +96,7 @@ def redact(text: str) -> Redaction:
             finds = _finds(clean, clock)
             if not finds:
                 if not found:
-                    _remember(text)
+                    remember(CLEAN, text)
                 return Redaction(clean, State.redacted if found else State.clean, dict(found), first)
             first = first if turn else tuple(finds)
             found.update(find.name for find in finds)

@@ -52,6 +52,8 @@ class Matcher:
     def __init__(self) -> None:
         self._key = os.urandom(32)
         self._index: Mapping[int, Mapping[int, frozenset[bytes]]] = {}
+        self.clean: dict[str, None] = {}
+        """Short texts of late without any of these secrets and without what the rules find: for the caller to keep."""
 
     def forms(self, secret: str) -> tuple[Form, ...]:
         """What is kept of a secret; nothing of one that cannot be told from ordinary text."""
@@ -60,6 +62,7 @@ class Matcher:
     def look_for(self, secrets: Iterable[tuple[Form, ...]]) -> None:
         """Look for these from now on, and for no others."""
         self._index = _index(secrets)
+        self.clean = {}
 
     def take_out(self, text: str, mark: str) -> tuple[str, int]:
         """The text with a mark in place of each secret that it holds, and how many these were."""

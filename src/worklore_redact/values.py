@@ -2,12 +2,12 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, cast
 
 from worklore_redact.checks import Check, assigned, dense
-from worklore_redact.engine import Redaction, mark, redact
+from worklore_redact.engine import CLEAN, Redaction, mark, redact
 
 _PASSWORD: Final = re.compile(
     r"(?:.*[_.-])?(?:password|passwd|pwd|pw|pass|passphrase|passcode|passwort|kennwort|secret|psk|client_?secret|secret_?key)\d?"
@@ -18,32 +18,40 @@ _TOKEN: Final = re.compile(
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
-def redact_json(value: Any, found: Counter[str], each: Callable[[str], Redaction] = redact) -> Any:
+def redact_json(
+    value: Any,
+    found: Counter[str],
+    each: Callable[[str], Redaction] = redact,
+    clean: Container[str] = CLEAN,
+) -> Any:
     """The value without the secrets in its texts, names of members included; ``found`` is added to.
 
-    ``each`` redacts one text. Raises RecursionError when the value is nested too deeply.
+    ``each`` redacts one text; those in ``clean`` it would leave as they are. Raises RecursionError when the value is
+    nested too deeply.
     """
     if isinstance(value, str):
-        return _counted(each(value), found)
+        return value if value in clean else _counted(each(value), found)
     if isinstance(value, list):
-        return [redact_json(item, found, each) for item in cast("Sequence[Any]", value)]
+        return [redact_json(item, found, each, clean) for item in cast("Sequence[Any]", value)]
     if isinstance(value, dict):
-        members = cast("Mapping[str, Any]", value)
-        return {
-            _counted(each(key), found): redact_json(item, found, each)
-            if not isinstance(item, str)
-            else _counted(each(item) if (secret := member(key, item)) is None else secret, found)
-            for key, item in members.items()
-        }
+        done: dict[str, Any] = {}
+        for key, item in cast("Mapping[str, Any]", value).items():
+            name = key if key in clean else _counted(each(key), found)
+            if isinstance(item, str):
+                if _check_of(key) is not None and (secret := member(key, item)) is not None:
+                    done[name] = _counted(secret, found)
+                else:
+                    done[name] = item if item in clean else _counted(each(item), found)
+            else:
+                done[name] = redact_json(item, found, each, clean) if isinstance(item, (list, dict)) else item
+        return done
     return value
 
 
 def member(name: str, text: str) -> Redaction | None:
     """The redaction of a member that its name shows to be a secret as a whole; None for any other."""
-    if not 1 < len(name) <= LONGEST_NAME or not text:
-        return None
     check = _check_of(name)
-    if check is None or len(text) > LONGEST_MEMBER or "[redacted:" in text:
+    if check is None or not text or len(text) > LONGEST_MEMBER or "[redacted:" in text:
         return None
     kept = check(f'"{text}"', 0, 1, len(text) + 1)
     if kept is None:
@@ -55,6 +63,8 @@ def member(name: str, text: str) -> Redaction | None:
 @lru_cache(2_000)
 def _check_of(name: str) -> Check | None:
     """By what the value of a member is told to be a secret, where its name says that it may be one."""
+    if not 1 < len(name) <= LONGEST_NAME:
+        return None
     small = _HUMP.sub("_", name).lower()
     return assigned if _PASSWORD.fullmatch(small) else dense if _TOKEN.fullmatch(small) else None
 

@@ -83,17 +83,19 @@ def without_secrets(ctx: Context, value: Any, found: Counter[str]) -> Any:
     if known is None:
         return redact_json(value, found)
 
-    stand_in = engine.mark(VAULT_SECRET)
+    stand_in, clean = engine.mark(VAULT_SECRET), known.clean
 
     def each(text: str) -> engine.Redaction:
-        clean, count = known.take_out(text, stand_in)
-        done = engine.redact(clean)
+        rest, count = known.take_out(text, stand_in)
+        done = engine.redact(rest)
         if not count:
+            if not done.found:
+                engine.remember(clean, text)
             return done
         state = State.quarantined if done.state is State.quarantined else State.redacted
         return engine.Redaction(done.text, state, {**done.found, VAULT_SECRET: count})
 
-    return redact_json(value, found, each)
+    return redact_json(value, found, each, clean)
 
 
 def _up_to_date(ctx: Context) -> KnownSecrets | None:

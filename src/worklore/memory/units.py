@@ -54,7 +54,7 @@ def passages(text: str, *, limit: int = PASSAGE_TOKENS, whole: int = WHOLE_TOKEN
     if not text.strip():
         return []
     # A token covers at least one byte, so a short text need not be counted.
-    if len(text) * 4 <= whole or tokens.count(text) <= whole:
+    if len(text) * 4 <= whole or tokens.count_within(text, whole) is not None:
         return [Passage(0, 1, text)]
     pieces = list(_gather(_split(text, limit, _BOUNDS), limit))
     return [Passage(part, len(pieces), piece) for part, piece in enumerate(pieces)]
@@ -102,8 +102,8 @@ _BOUNDS: Final[tuple[_Bound, ...]] = (
 def _split(text: str, limit: int, bounds: Sequence[_Bound]) -> Iterator[tuple[str, int]]:
     """Pieces with their token counts, each cut by the coarsest bound that makes it fit."""
     for piece in bounds[0](text):
-        size = tokens.count(piece)
-        if size <= limit or len(bounds) == 1:
+        size = tokens.count_within(piece, limit) if len(bounds) > 1 else tokens.count(piece)
+        if size is not None:
             yield piece, size
         else:
             yield from _split(piece, limit, bounds[1:])

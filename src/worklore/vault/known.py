@@ -73,6 +73,11 @@ class KnownSecrets:
         """As :meth:`Matcher.take_out`, of what the last refresh has found."""
         return self._matcher.take_out(text, mark)
 
+    @property
+    def clean(self) -> dict[str, None]:
+        """As :attr:`Matcher.clean`, for what the last refresh has found."""
+        return self._matcher.clean
+
     def _drop(self) -> None:
         with self._lock:
             self._records, self._stamps = {}, None
