@@ -6,13 +6,14 @@ With --check nothing is written, and the exit code is 1 when a page differs from
 """
 
 import difflib
+import io
 import json
 import os
 import re
-import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 
 from worklore.app import openapi_document
@@ -20,8 +21,11 @@ from worklore.identity.roles import SCOPES
 from worklore.kernel.resource import Catalog, Resource
 from worklore.kernel.settings import PREFIX, Settings
 from worklore.main import COMMANDS
+from worklore.main import main as hub_command
 from worklore.resources import CATALOG
 from worklore.surfaces.catalog import catalog_text, describe_catalog
+from worklore_cli import hub_process
+from worklore_cli.main import app
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = Path("docs/reference")
@@ -180,10 +184,14 @@ def _tasks(explained: str) -> list[str]:
 
 def _help(*command: str, hub: bool = False) -> str:
     """What a command explains of itself, asked of the program for people or of the hub's own."""
-    program = [sys.executable, "-m", "worklore"] if hub else [str(Path(sys.executable).with_name("worklore"))]
-    environment = os.environ | {"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"}
-    ran = subprocess.run([*program, *command, "--help"], env=environment, check=True, capture_output=True, text=True)  # noqa: S603 - our own commands
-    return "\n".join(line.rstrip() for line in ran.stdout.splitlines())
+    hub_process.run_hub = hub_command  # in this process, which would else become that program
+    os.environ |= {"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"}
+    with redirect_stdout(io.StringIO()) as said, suppress(SystemExit):
+        if hub:
+            hub_command([*command, "--help"])
+        else:
+            app([*command, "--help"], prog_name="worklore")
+    return "\n".join(line.rstrip() for line in said.getvalue().splitlines())
 
 
 def pages() -> dict[Path, str]:
