@@ -189,12 +189,18 @@ def _bring_up_to_date(session: Session) -> None:  # pyright: ignore[reportUnused
 def _windows(ctx: Context, told: Remembered, ids: Sequence[uuid.UUID]) -> Iterator[dict[str, Any]]:
     """The windows that some records lack. Those they have no more, or that say something else, are taken away."""
     found = {record.id: record for record in ctx.session.scalars(select(told.model).where(told.model.id.in_(ids)))}
+    theirs = {getattr(record, "session_id", None) for record in found.values()} - {None}
+    # Held until the last record is told: the database session itself lets go of what nobody holds, and would ask anew.
+    sessions: dict[uuid.UUID | None, WorkSession] = {
+        one.id: one for one in ctx.session.scalars(select(WorkSession).where(WorkSession.id.in_(theirs)))
+    }
     held: dict[uuid.UUID | None, dict[int, MemoryWindow]] = {}
     for window in ctx.session.scalars(select(MemoryWindow).where(MemoryWindow.record_id.in_(ids))):
         held.setdefault(window.record_id, {})[window.part] = window
     for key in ids:
         record, there = found.get(key), held.get(key, {})
-        wanted = {row["part"]: row for row in _rows(ctx, told, record)} if record is not None else {}
+        session = sessions.get(getattr(record, "session_id", None))
+        wanted = {row["part"]: row for row in _rows(ctx, told, record, session)} if record is not None else {}
         for part, window in there.items():
             row = wanted.pop(part, None)
             if row is None:
@@ -222,9 +228,8 @@ _TOLD: Final = (
 """What a window has of its record."""
 
 
-def _rows(ctx: Context, told: Remembered, record: Any) -> Iterator[dict[str, Any]]:
+def _rows(ctx: Context, told: Remembered, record: Any, session: WorkSession | None) -> Iterator[dict[str, Any]]:
     session_id: uuid.UUID | None = getattr(record, "session_id", None)
-    session = ctx.session.get(WorkSession, session_id) if session_id else None
     author = _imported_from(record) or getattr(record, "created_by", None) or (session and session.technician) or ""
     shared = {
         "kind": told.kind,
