@@ -72,7 +72,8 @@ CLEAN: Final[dict[str, None]] = {}
 """Short texts without a secret that were seen of late: names of members, paths and versions stand in every record."""
 
 _PLAIN: Final = re.compile(
-    r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)?"
+    r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+    r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)?"
 )
 """An id or a time and nothing beside: every record has some, each another, and no rule finds a secret in one alone."""
 
