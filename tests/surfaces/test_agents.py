@@ -85,7 +85,7 @@ def test_what_a_hook_did_not_wait_for_is_told_the_next_time(hub: TestHub, elsewh
         under_way = telling(ctx, "claude-code", session)
     headers = {"x-worklore-remote": quote(identity["remote"]), "x-worklore-cwd": quote(identity["path"])}
     body = {"session_id": session, "hook_event_name": "SessionStart", "cwd": "/srv", "prompt": ""}
-    with under_way.lock, pytest.raises(httpx2.ReadTimeout):
+    with under_way.lock, pytest.raises(httpx2.TimeoutException):
         elsewhere.post("/hooks/claude-code/SessionStart", json=body, headers=headers, timeout=0.3)
     assert waited(lambda: TALK[1] in ask(elsewhere, "SessionStart", identity, session))
 
