@@ -103,11 +103,13 @@ from worklore.vault.permission import CREDENTIAL_PERMISSIONS, PERMIT
 from worklore.vault.revealing import REVEAL_CREDENTIAL, ROTATE_CREDENTIAL, SHRED_CREDENTIAL, STORE_CREDENTIAL
 from worklore.vault.share import SHARE_CREDENTIAL, SHARE_LINKS
 from worklore.work.billable_time import BILLABLE_TIME
+from worklore.work.claim import CLAIMS
 from worklore.work.dependency import ADD_DEPENDENCY, DEPENDENCIES, REMOVE_DEPENDENCY
 from worklore.work.gate import GATES
 from worklore.work.identity import IDENTIFY, PROJECT_IDENTITIES
 from worklore.work.pending_task import PENDING_TASKS
 from worklore.work.project import PROJECTS
+from worklore.work.ready import READY_WORK
 from worklore.work.session import SESSIONS
 from worklore.work.tag import TAGS
 from worklore.work.tagging import (
@@ -239,6 +241,8 @@ ACTIONS: Final[tuple[Action, ...]] = (
     DEPENDENCIES,
     ADD_DEPENDENCY,
     REMOVE_DEPENDENCY,
+    READY_WORK,
+    *CLAIMS,
     IDENTIFY,
     TAG_SESSION,
     UNTAG_SESSION,
