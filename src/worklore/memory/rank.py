@@ -98,6 +98,7 @@ WEIGHTS: Final = Weights()
 """Where there is no model, or it has not read the scope yet."""
 MEANING_WEIGHTS: Final = Weights(
     match=0.4,
+    covers=0.5,
     turn=0.4,
     session=0.6,
     feedback=0.0,
