@@ -77,9 +77,9 @@ def test_options_that_documents_name_exist() -> None:
     assert "--code" in used["connect"], "the search in the documents finds nothing"
     for name, options in used.items():
         if options:
-            explained = output_of(str(Path(sys.executable).with_name("worklore")), name, "--help")
-            # Options of a command's tasks stand in the reference, which is made from what they explain of themselves.
-            explained += "".join(re.findall(rf"^### worklore {name} .*?(?=^##)", REFERENCE, re.MULTILINE | re.DOTALL))
+            # The reference is made from what commands and their tasks explain of themselves; nouns are not in it.
+            known = re.findall(rf"^##+ worklore {name}\b.*?(?=^##|\Z)", REFERENCE, re.MULTILINE | re.DOTALL)
+            explained = "".join(known) or output_of(str(Path(sys.executable).with_name("worklore")), name, "--help")
             # Those of a noun's own verbs stand in the verb's help.
             for verb in BY_HAND.get(name, ()):
                 explained += output_of(str(Path(sys.executable).with_name("worklore")), name, verb, "--help")
