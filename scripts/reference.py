@@ -13,7 +13,7 @@ import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from contextlib import redirect_stdout, suppress
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from worklore.app import openapi_document
@@ -157,6 +157,8 @@ def settings() -> str:
 
 def commands() -> str:
     """What each command explains of itself."""
+    hub_process.run_hub = hub_command  # in this process, which would else become that program
+    os.environ |= {"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"}
     listed = _help().split("Nouns")[0]
     people = re.findall(r"^[^a-z-]*([a-z][a-z-]+) {2,}", listed, re.MULTILINE)
     parts: list[list[str]] = []
@@ -184,13 +186,15 @@ def _tasks(explained: str) -> list[str]:
 
 def _help(*command: str, hub: bool = False) -> str:
     """What a command explains of itself, asked of the program for people or of the hub's own."""
-    hub_process.run_hub = hub_command  # in this process, which would else become that program
-    os.environ |= {"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"}
-    with redirect_stdout(io.StringIO()) as said, suppress(SystemExit):
-        if hub:
-            hub_command([*command, "--help"])
-        else:
-            app([*command, "--help"], prog_name="worklore")
+    with redirect_stdout(io.StringIO()) as said:
+        try:
+            if hub:
+                hub_command([*command, "--help"])
+            else:
+                app([*command, "--help"], prog_name="worklore")
+        except SystemExit as end:
+            if end.code:
+                raise
     return "\n".join(line.rstrip() for line in said.getvalue().splitlines())
 
 

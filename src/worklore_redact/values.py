@@ -38,20 +38,22 @@ def redact_json(
         for key, item in cast("Mapping[str, Any]", value).items():
             name = key if key in clean else _counted(each(key), found)
             if isinstance(item, str):
-                if _check_of(key) is not None and (secret := member(key, item)) is not None:
+                if (secret := member(key, item)) is not None:
                     done[name] = _counted(secret, found)
                 else:
                     done[name] = item if item in clean else _counted(each(item), found)
             else:
-                done[name] = redact_json(item, found, each, clean) if isinstance(item, (list, dict)) else item
+                done[name] = redact_json(item, found, each, clean)
         return done
     return value
 
 
 def member(name: str, text: str) -> Redaction | None:
     """The redaction of a member that its name shows to be a secret as a whole; None for any other."""
+    if not 1 < len(name) <= LONGEST_NAME or not text:
+        return None
     check = _check_of(name)
-    if check is None or not text or len(text) > LONGEST_MEMBER or "[redacted:" in text:
+    if check is None or len(text) > LONGEST_MEMBER or "[redacted:" in text:
         return None
     kept = check(f'"{text}"', 0, 1, len(text) + 1)
     if kept is None:
@@ -63,8 +65,6 @@ def member(name: str, text: str) -> Redaction | None:
 @lru_cache(2_000)
 def _check_of(name: str) -> Check | None:
     """By what the value of a member is told to be a secret, where its name says that it may be one."""
-    if not 1 < len(name) <= LONGEST_NAME:
-        return None
     small = _HUMP.sub("_", name).lower()
     return assigned if _PASSWORD.fullmatch(small) else dense if _TOKEN.fullmatch(small) else None
 

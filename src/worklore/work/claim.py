@@ -9,7 +9,7 @@ Times are the hub's own; those of its callers do not matter.
 """
 
 import uuid
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Final
 
 from pydantic import Field
@@ -20,7 +20,7 @@ from worklore.kernel.crud import load
 from worklore.kernel.errors import ConflictError, InvalidError, NotFoundError
 from worklore.kernel.types import iso
 from worklore.kernel.wire import CleanStr, WireModel
-from worklore.work.ready import obstacles, waits_for
+from worklore.work.ready import ENDED, holder, obstacles, waits_for
 from worklore.work.session import SESSIONS, WorkSession
 from worklore.work.work_item import WORK_ITEMS, WorkItem, WorkItemStatus, check
 
@@ -92,7 +92,7 @@ def claim(ctx: Context, item: WorkItem, body: ClaimWanted) -> Claim:
     session, owner = _owner(ctx, body.session_id)
     _refuse_held(ctx, item, owner)
     found = [obstacle for obstacle in obstacles(ctx, item) if obstacle.kind != "claim"]
-    ended = item.deleted_at is not None or item.status in {WorkItemStatus.completed, WorkItemStatus.cancelled}
+    ended = item.deleted_at is not None or item.status in ENDED
     if found and (ended or not body.even_if_waiting):
         raise ConflictError(
             f"The item is not ready: {waits_for(found)}.", hint="Ask for ready work instead.", code="not-ready"
@@ -124,8 +124,7 @@ def handoff(ctx: Context, item: WorkItem, body: Handoff) -> Claim:
 
     It is kept with the work session that the item was claimed with.
     """
-    _refuse_late(ctx, item, body)
-    session, _ = _owner(ctx, body.session_id)
+    session = _refuse_late(ctx, item, body)
     if session is None:
         raise InvalidError("A handoff is kept with a work session: claim with one, and name it.", field="session_id")
     parts = body.model_dump(include={"done", "remaining", "decisions", "uncertain"})
@@ -152,12 +151,6 @@ def approve(ctx: Context, item: WorkItem, body: Approval) -> Claim:
     return _saved(ctx, item, item.status)
 
 
-def holder(item: WorkItem, now: datetime) -> str | None:
-    """Who holds a work item; None when its lease is over or there never was one."""
-    live = item.lease_expires_at is not None and item.lease_expires_at > now
-    return item.lease_owner if live else None
-
-
 def _owner(ctx: Context, session_id: uuid.UUID | None) -> tuple[WorkSession | None, str]:
     """The session, and the holder's name: who asks, and in which session where that is told."""
     actor = ctx.principal.actor
@@ -172,27 +165,26 @@ def _owner(ctx: Context, session_id: uuid.UUID | None) -> tuple[WorkSession | No
 
 def _refuse_held(ctx: Context, item: WorkItem, owner: str) -> None:
     held = holder(item, ctx.now())
-    if held is not None and held != owner:
-        until = iso(item.lease_expires_at) if item.lease_expires_at else ""
+    if held is not None and held[0] != owner:
         raise ConflictError(
-            f"The item is claimed by {held} until {until}.",
+            f"The item is claimed by {held[0]} until {iso(held[1])}.",
             hint="Take other ready work, or wait for the lease to end.",
             code="claimed",
         )
 
 
-def _refuse_late(ctx: Context, item: WorkItem, body: Held) -> None:
-    """Refuse whoever does not hold the claim any more, and say why."""
-    _, owner = _owner(ctx, body.session_id)
+def _refuse_late(ctx: Context, item: WorkItem, body: Held) -> WorkSession | None:
+    """Refuse whoever does not hold the claim any more, and say why; gives the session of whoever does."""
+    session, owner = _owner(ctx, body.session_id)
     held = holder(item, ctx.now())
-    if held == owner and item.fence == body.fence:
-        return
+    if held is not None and held[0] == owner and item.fence == body.fence:
+        return session
     if held is None:
         why = "the lease is over" if item.lease_owner else "nobody holds it"
     elif item.fence == body.fence:
-        why = f"it is {held} who holds it"
+        why = f"it is {held[0]} who holds it"
     else:
-        why = f"it was claimed anew since, by {held}, and its fence is {item.fence}"
+        why = f"it was claimed anew since, by {held[0]}, and its fence is {item.fence}"
     raise ConflictError(
         f"Fence {body.fence} holds the item no more: {why}.",
         hint="Claim it again before you go on; look at what was done meanwhile.",

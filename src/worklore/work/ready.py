@@ -25,7 +25,8 @@ from worklore.work.project import Priority
 from worklore.work.work_item import WORK_ITEMS, ItemType, WorkItem, WorkItemStatus
 
 OPEN: Final = (WorkItemStatus.pending, WorkItemStatus.active)
-UNFINISHED: Final = tuple(set(WorkItemStatus) - {WorkItemStatus.completed, WorkItemStatus.cancelled})
+ENDED: Final = (WorkItemStatus.completed, WorkItemStatus.cancelled)
+UNFINISHED: Final = tuple(status for status in WorkItemStatus if status not in ENDED)
 MOST: Final = 100
 EXPLAINED: Final = 10
 """Obstacles of an item that are told."""
@@ -93,6 +94,7 @@ def ready_work(ctx: ReadContext, body: ReadyWanted) -> Ready:
 
 
 def _first(asked: Sequence[ColumnElement[bool]], so: ColumnElement[bool], limit: int) -> Select[WorkItem]:
+    # What nobody has called urgent or not stands between what is of medium and of low priority.
     urgency = case({each.value: place for place, each in enumerate(Priority)}, value=WorkItem.priority, else_=2.5)
     order = (urgency, WorkItem.item_order.is_(None), WorkItem.item_order, WorkItem.created_at, WorkItem.id)
     return select(WorkItem).where(*asked, so).order_by(*order).limit(limit)
@@ -112,7 +114,7 @@ def _is_ready(ctx: ReadContext) -> ColumnElement[bool]:
         *_waiting_for_others(),
         select(Gate.work_item_id).where(Gate.work_item_id.is_not(None), _closed(opened)),
     ).cte("held_up")
-    stuck = select(own.c[0].label("id")).distinct().cte("stuck", recursive=True)
+    stuck = select(own.c[0].label("id")).cte("stuck", recursive=True)
     below = aliased(WorkItem)
     stuck = stuck.union(select(below.id).join(stuck, below.parent_id == stuck.c.id))
     part = aliased(WorkItem)
@@ -160,9 +162,8 @@ def obstacles(ctx: ReadContext, item: WorkItem) -> list[Obstacle]:
     found = [*_own(ctx, item, now)]
     if item.status is WorkItemStatus.completed:
         found.append(Obstacle(kind="status", text="it is completed"))
-    if item.lease_owner and item.lease_expires_at and item.lease_expires_at > now:
-        until = iso(item.lease_expires_at)
-        found.append(Obstacle(kind="claim", text=f"claimed by {item.lease_owner} until {until}"))
+    if (held := holder(item, now)) is not None:
+        found.append(Obstacle(kind="claim", text=f"claimed by {held[0]} until {iso(held[1])}"))
     parts = select(func.count()).where(
         WorkItem.parent_id == item.id, WorkItem.deleted_at.is_(None), WorkItem.status.in_(UNFINISHED)
     )
@@ -174,6 +175,12 @@ def obstacles(ctx: ReadContext, item: WorkItem) -> list[Obstacle]:
             text = f"what it is a part of is held up: {held_up.text}"
             found.append(Obstacle(kind="ancestor", text=text, record=ancestor.id))
     return found[:EXPLAINED]
+
+
+def holder(item: WorkItem, now: datetime) -> tuple[str, datetime] | None:
+    """Who holds a work item, and until when; None when its lease is over or there never was one."""
+    owner, until = item.lease_owner, item.lease_expires_at
+    return (owner, until) if owner is not None and until is not None and until > now else None
 
 
 def waits_for(found: Sequence[Obstacle]) -> str:
